@@ -1,0 +1,1 @@
+"""Talking to one upstream: its dialect (pure) and its transport (I/O)."""

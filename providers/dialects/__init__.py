@@ -1,0 +1,1 @@
+"""How each kind of upstream speaks: pure functions from bytes to bytes."""

@@ -1,0 +1,150 @@
+"""The protocol of a dialect: what goes out, what comes in whole, what comes in as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from providers.errors import ProviderError
+from providers.splice import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one attempt sends upstream."""
+
+    body: JsonObject
+    """The client's request."""
+    model: str
+    """The upstream's own id of the model."""
+    stream: bool
+    supports: frozenset[str] | None = None
+    """Parameters the endpoint takes (OpenRouter's names); None: not known, all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What is ours in an answer."""
+
+    id: str
+    """`gen-…`, constant over a stream."""
+    model: str
+    """The catalogue id that serves the request."""
+    provider: str
+    """The provider's display name."""
+    created: int
+    """Unix seconds."""
+    exclude_reasoning: bool = False
+    """The client wants no reasoning returned."""
+    usage_chunk: bool = False
+    """The client asked for a usage chunk of its own (`stream_options.include_usage`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens one answer used. `prompt` includes `cached`, `completion` includes `reasoning`."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    reported_cost: Decimal | None = None
+    """USD as the upstream itself reported it."""
+    raw: bytes | None = None
+    """The upstream's usage object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What is known only when the answer is complete, as JSON to splice in."""
+
+    cost: Decimal | None = None
+    """USD for the whole request, by our price."""
+    metadata: bytes | None = None
+    """`openrouter_metadata`, where the client asked for it."""
+
+
+class Whole(Protocol):
+    """A complete, non-streamed answer."""
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def finish_reason(self) -> str | None: ...
+
+    @property
+    def produced(self) -> int:
+        """Bytes of text, reasoning and tool arguments produced; to estimate tokens where usage is missing."""
+        ...
+
+    def render(self, tail: Tail) -> bytes:
+        """The client's JSON."""
+        ...
+
+
+class StreamReader(Protocol):
+    """An answer that arrives in pieces. Feed bytes, get bytes that end at an event's end.
+
+    Everything before the first real delta (role-only chunks, comments, empty deltas) is held back,
+    so the first bytes handed out are content: the point of no return. The finish and the usage are
+    held back too, until `finish`.
+    """
+
+    events: int
+    """Data events seen so far; comments do not count."""
+    started: bool
+    """Content was handed out."""
+    ended: bool
+    """`[DONE]` or an error was seen: feed no more."""
+    error: ProviderError | None
+    """Why the stream is broken."""
+    usage: Usage | None
+    finish_reason: str | None
+    produced: int
+
+    def feed(self, data: bytes) -> bytes:
+        """Never raises; a fault shows in `error`. What came before the fault is still returned."""
+        ...
+
+    def eof(self) -> bytes:
+        """The upstream closed its stream. Without a finish reason that is an `error` (Broken), and an
+        answer with no content at all is one too (EmptyAnswer)."""
+        ...
+
+    def finish(self, tail: Tail) -> bytes:
+        """The finish chunk, the usage (with cost), and `[DONE]`."""
+        ...
+
+    def fail(self, error: ProviderError, status: int, metadata: Mapping[str, object], tail: Tail) -> bytes:
+        """One in-band error chunk (`error {code, message, metadata}`, finish_reason "error"), and `[DONE]`."""
+        ...
+
+
+class Dialect(Protocol):
+    """One kind of upstream."""
+
+    name: str
+
+    def encode(self, call: Call) -> bytes:
+        """The upstream request's body. Raises InvalidRequest."""
+        ...
+
+    def forwards(self) -> frozenset[str]:
+        """Names of client headers (lower case) that this kind of upstream wants to see."""
+        ...
+
+    def whole(self, data: bytes, envelope: Envelope) -> Whole:
+        """Read a 200 answer to a non-streamed request. Raises ProviderError (an error in it, malformed, empty)."""
+        ...
+
+    def stream(self, envelope: Envelope) -> StreamReader:
+        """A reader for a 200 answer to a streamed request."""
+        ...
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """What an answer other than 200 means."""
+        ...

@@ -1,0 +1,157 @@
+"""JSON objects edited by splicing: bytes that are not replaced are forwarded as they came."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+_decode_members: Callable[[bytes], dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_any: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+
+_KEY = re.compile(rb'[ \t\n\r]*"((?:[^"\\]|\\.)*)"[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
+_NEXT = re.compile(rb"[ \t\n\r]*([,}])")
+_OPEN = re.compile(rb"[ \t\n\r]*\{")
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_SCALAR = re.compile(rb'"(?:[^"\\]|\\.)*"|[^,\[\]{}" \t\n\r]+', re.DOTALL)
+
+NULL = b"null"
+
+
+class Member(NamedTuple):
+    """One `"key": value` of an object: its decoded key, and where key and value lie in the object's bytes."""
+
+    key: str
+    key_start: int
+    value_start: int
+    value_end: int
+
+
+def raw_members(data: bytes) -> dict[str, bytes]:
+    """The members of a JSON object as exact slices; of duplicate keys the last. Raises ValueError."""
+    try:
+        return {key: bytes(value) for key, value in _decode_members(data).items()}
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def raw_items(data: bytes) -> list[bytes]:
+    """The items of a JSON array as exact slices. Raises ValueError."""
+    try:
+        return [bytes(item) for item in _decode_items(data)]
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def value_of(data: bytes) -> Any:
+    """A JSON document as Python values. Raises ValueError, also where it is nested too deeply."""
+    try:
+        return _decode_any(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+
+
+class JsonObject:
+    """A JSON object's bytes together with its members, ready to be read and to be re-written by splicing."""
+
+    __slots__ = ("data", "members", "values")
+
+    def __init__(self, data: bytes) -> None:
+        """Raises ValueError where `data` is not one JSON object."""
+        self.data = data
+        self.values = raw_members(data)
+        self.members = _locate(data, self.values)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.values
+
+    def get(self, key: str) -> bytes | None:
+        """The exact bytes of a value, or None where it is absent or null."""
+        value = self.values.get(key)
+        return None if value is None or value == NULL else value
+
+    def rewritten(self, changes: Mapping[str, bytes | None]) -> bytes:
+        """The object with some members replaced, appended, or (None) removed; all else byte for byte.
+
+        A duplicate key that is changed collapses to its first place.
+        """
+        data = self.data
+        out: list[bytes] = []
+        pending = dict(changes)
+        done: set[str] = set()
+        start = data.index(b"{") + 1
+        for member in self.members:
+            if member.key not in changes:
+                out.append(data[start : member.value_end])
+            elif member.key not in done:
+                replacement = pending.pop(member.key)
+                done.add(member.key)
+                if replacement is not None:
+                    out.append(data[start : member.value_start] + replacement)
+            start = _after_comma(data, member.value_end)
+        out.extend(encode(key) + b":" + value for key, value in pending.items() if value is not None)
+        return b"{" + b",".join(out) + b"}"
+
+
+def _after_comma(data: bytes, position: int) -> int:
+    found = _NEXT.match(data, position)
+    return found.end() if found else position
+
+
+def _locate(data: bytes, values: Mapping[str, bytes]) -> tuple[Member, ...]:
+    """Where each member lies. `data` is known to be valid JSON, so this only measures."""
+    opened = _OPEN.match(data)
+    if opened is None:
+        raise ValueError("not a JSON object")
+    members: list[Member] = []
+    position = opened.end()
+    while found := _KEY.match(data, position):
+        spelled = found.group(1)
+        key = value_of(b'"' + spelled + b'"') if b"\\" in spelled else spelled.decode()
+        start = found.end()
+        end = _value_end(data, start, values[key])
+        members.append(Member(key, found.start(1) - 1, start, end))
+        position = _after_comma(data, end)
+    return tuple(members)
+
+
+def _value_end(data: bytes, start: int, likely: bytes) -> int:
+    """The end of the value at `start`; `likely` is the value its key is known to have, unless it is repeated."""
+    end = start + len(likely)
+    if data.startswith(likely, start) and _NEXT.match(data, end):
+        return end
+    scalar = _SCALAR.match(data, start)
+    if scalar:
+        return scalar.end()
+    depth = 0
+    for token in _TOKEN.finditer(data, start):
+        first = token.group()[:1]
+        if first in b"[{":
+            depth += 1
+        elif first in b"]}":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+    raise ValueError("not a JSON value")
+
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def nested_deeper_than(data: bytes, limit: int) -> bool:
+    """Whether a JSON document nests arrays and objects deeper than `limit`, in linear time and constant stack."""
+    if data.count(b"[") + data.count(b"{") <= limit:
+        return False
+    brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
+    depth = deepest = 0
+    for bracket in brackets:
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > limit

@@ -1,0 +1,1 @@
+"""The upstream hop: one protocol, two engines."""

@@ -1,0 +1,1 @@
+"""Deciding which provider serves a request, and serving it."""
