@@ -53,7 +53,7 @@ class Response(Protocol):
 
 
 class Transport(Protocol):
-    """Connections to one origin. Safe to cancel at every await: a cancelled request's connection is closed."""
+    """Connections to one origin. Safe to cancel at every await: it closes the request's connection."""
 
     async def open(self, path: bytes, headers: Sequence[Header], body: bytes) -> Response:
         """POST `body` to `path` (below the base URL's own path) and wait for the answer's head.

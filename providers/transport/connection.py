@@ -1,0 +1,293 @@
+"""One HTTP/1.1 connection: writes a request, parses its answer, one exchange after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from providers.errors import BadAnswer, Broken, Unreachable
+from providers.transport.base import MAX_HEAD_BYTES, MAX_HEADERS
+from providers.transport.origin import reason_of
+
+HIGH_WATER = 256 * 1024
+"""Bytes of body that may lie unread before the peer is made to wait."""
+SLICE = 64 * 1024
+"""A longer request body is written in slices of this size, each when the one before has left."""
+
+_BODILESS = (204, 304)
+
+
+class _Refusal(Exception):
+    """Raised in a parser's callback: this answer is not one we accept."""
+
+
+class Connection(asyncio.Protocol):
+    """An exchange is `ask`, then `read` until b"". Whoever cancels either finds the connection closed."""
+
+    __slots__ = (
+        "_closed",
+        "_ended",
+        "_error",
+        "_field_bytes",
+        "_fields",
+        "_grew",
+        "_head_done",
+        "_heard",
+        "_keep",
+        "_loop",
+        "_on_lost",
+        "_overhead",
+        "_parser",
+        "_peer",
+        "_pending",
+        "_pending_bytes",
+        "_reading_paused",
+        "_transport",
+        "_unsent",
+        "_until_close",
+        "_waiter",
+        "_writing_paused",
+        "headers",
+        "idle_since",
+        "status",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, peer: str, on_lost: Callable[[Connection], None]
+    ) -> None:
+        """`peer` is host:port, for messages; `on_lost` is called once, when the socket is gone."""
+        self._loop = loop
+        self._peer = peer
+        self._on_lost = on_lost
+        self._parser = HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._unsent = memoryview(b"")
+        self._reading_paused = self._writing_paused = False
+        self._closed = True
+        self.status = 0
+        self.idle_since = 0.0
+        self._begin()
+        self._ended = self._keep = True
+
+    # What the transport above does with it
+
+    @property
+    def closed(self) -> bool:
+        """No longer, or not yet, connected."""
+        return self._closed
+
+    @property
+    def reusable(self) -> bool:
+        """Between two exchanges, both sides willing, nothing left over in either direction."""
+        return self._ended and self._keep and not self._closed and not self._unsent
+
+    async def ask(self, head: bytes, body: bytes) -> None:
+        """Send a request and wait for the answer's head.
+
+        Raises Unreachable (no byte of an answer came), Broken, BadAnswer.
+        """
+        self._begin()
+        if self._closed:
+            raise self._fault(None)
+        self._send(head, body)
+        await self._news()
+        if not self._head_done and self._error is not None:
+            raise self._error
+
+    async def read(self) -> bytes:
+        """What has arrived of the body, else wait for more; b"" at its end. Raises Broken, BadAnswer."""
+        if not self._pending and not self._ended and self._error is None:
+            await self._news()
+        if self._pending:
+            return self._take()
+        if self._error is not None:
+            raise self._error
+        return b""
+
+    def abort(self, error: Exception | None = None) -> None:
+        """Close at once; a waiting `ask` or `read`, and every later `read`, raises `error`."""
+        self._pending.clear()
+        self._pending_bytes = 0
+        self._close(error or Broken(f"the connection to {self._peer} was closed by this side"))
+
+    # An exchange
+
+    def _begin(self) -> None:
+        self._ended = self._head_done = self._heard = self._keep = self._until_close = self._grew = False
+        self._error: Exception | None = None
+        self._fields = self._field_bytes = self._overhead = 0
+        self.headers: dict[str, str] = {}
+        if self._pending:
+            self._take()
+
+    def _send(self, head: bytes, body: bytes) -> None:
+        if len(body) <= SLICE:
+            self._transport.write(head + body)
+            return
+        self._transport.write(head)
+        self._unsent = memoryview(body)
+        self._send_more()
+
+    def _send_more(self) -> None:
+        """Driven by the socket, so a body that nobody reads neither piles up nor holds up the answer."""
+        while self._unsent and not self._writing_paused:
+            piece, self._unsent = self._unsent[:SLICE], self._unsent[SLICE:]
+            self._transport.write(piece)
+
+    async def _news(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        # The waiter is told only that there is news: an exception set on a future that is cancelled
+        # in the same moment would be reported as never retrieved.
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _take(self) -> bytes:
+        pending = self._pending
+        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        pending.clear()
+        self._pending_bytes = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def _close(self, error: Exception) -> None:
+        if not self._ended and self._error is None:
+            self._error = error
+        self._unsent = memoryview(b"")
+        if not self._closed:
+            self._closed = True
+            self._transport.abort()
+        self._wake()
+
+    def _disconnected(self, reason: Exception | None) -> None:
+        if not self._closed and self._until_close and reason is None:
+            self._ended = True
+        self._close(self._fault(reason))
+
+    def _fault(self, reason: Exception | None) -> Exception:
+        why = f"the connection was {reason_of(reason)}" if reason is None else reason_of(reason)
+        if not self._heard:
+            return Unreachable(f"{self._peer} did not answer: {why}")
+        part = "body" if self._head_done else "head"
+        return Broken(f"{self._peer} broke off within the {part} of its answer: {why}")
+
+    # asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._closed = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disconnected(exc)
+        del self._parser  # it refers back to us
+        self._on_lost(self)
+
+    def eof_received(self) -> None:
+        self._disconnected(None)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._send_more()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closed:
+            return
+        if self._ended:
+            self._refuse("something follows the answer")  # it must not become the next request's
+            return
+        self._heard = True
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _Refusal):
+                raise
+            self._refuse(str(error.__context__))
+        except HttpParserError as error:
+            self._refuse(str(error))
+        except HttpParserUpgrade:
+            self._refuse("it switches protocols")
+        else:
+            self._bound()
+
+    def _bound(self) -> None:
+        if self._ended:
+            return
+        if self._grew:
+            self._grew = False
+            self._overhead = 0
+            if self._pending_bytes > HIGH_WATER and not self._reading_paused:
+                self._reading_paused = True
+                self._transport.pause_reading()
+        elif self._overhead > MAX_HEAD_BYTES:
+            self._refuse(f"over {MAX_HEAD_BYTES // 1024} kB without a byte of the body")
+
+    def _refuse(self, why: str) -> None:
+        # If the answer was whole, this is about what came behind it: the answer stands, the connection goes.
+        self._close(BadAnswer(f"{self._peer} did not answer in proper HTTP: {why}"))
+
+    # The parser's callbacks
+
+    def on_message_begin(self) -> None:
+        if self._ended:
+            raise _Refusal("something follows the answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._field_bytes += len(name) + len(value) + 4
+        if self._fields > MAX_HEADERS or self._field_bytes > MAX_HEAD_BYTES:
+            raise _Refusal(f"over {MAX_HEADERS} header fields, or {MAX_HEAD_BYTES // 1024} kB of them")
+        if not self._head_done:
+            self.headers[name.lower().decode("latin-1")] = value.strip().decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim(status)
+            return
+        headers = self.headers
+        coding = headers.get("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            raise _Refusal("a transfer coding other than chunked, which was not asked for")
+        self.status = status
+        self._until_close = coding is None and "content-length" not in headers and status not in _BODILESS
+        self._keep = self._parser.should_keep_alive()
+        self._head_done = True
+        self._overhead = 0
+        self._wake()
+
+    def _interim(self, status: int) -> None:
+        if status < 100 or status == 101:
+            raise _Refusal(f"status {status:03d}, which was not asked for")
+        self.headers.clear()
+
+    def on_body(self, data: bytes) -> None:
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        self._grew = True
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        if self._head_done:
+            self._ended = True
+            self._wake()
