@@ -43,9 +43,7 @@ async def serve(box: Sandbox) -> None:
 @click.option("--events", type=int, help="Answer this many deltas of ` token` instead.")
 @click.option("--first-token", type=float, default=0.0, help="Seconds before the first delta.")
 @click.option("--between", type=float, default=0.0, help="Seconds between deltas.")
-@click.option(
-    "--loop", "engine", type=click.Choice(["asyncio", "uvloop"]), default="uvloop", show_default=True
-)
+@click.option("--loop", "engine", type=click.Choice(["asyncio", "uvloop"]), default="uvloop", show_default=True)
 def main(
     dialect: str,
     host: str,
@@ -60,9 +58,7 @@ def main(
     engine: str,
 ) -> None:
     """Serve one simulated provider. It keeps no record of requests."""
-    box = Sandbox(
-        cast(Dialect, dialect), host, port, key=None if no_auth else key, check=not no_check, record=False
-    )
+    box = Sandbox(cast(Dialect, dialect), host, port, key=None if no_auth else key, check=not no_check, record=False)
     box.answer(_answer(content, events))
     if first_token or between:
         box.always(Slow(first_token, between))

@@ -112,6 +112,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            raise  # a fault of ours, not of the request: it must not pass as a 400
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._transport.write(_NOT_HTTP)
             self._transport.close()

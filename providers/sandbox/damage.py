@@ -51,7 +51,7 @@ class Cut(Bend):
 def _kept(pieces: list[Piece], after: int | Phase, mid_event: bool) -> tuple[Piece, ...]:
     at = position(pieces, after)
     whole = next((piece for piece in pieces if piece.kind is Kind.BODY), None)
-    if whole is not None and after not in (0, Phase.HEAD):
+    if whole is not None and at > 0:
         return (_half(whole),)
     rest = (_half(pieces[at]),) if mid_event and at < len(pieces) else ()
     return (*pieces[:at], *rest)
@@ -62,7 +62,7 @@ def _half(piece: Piece) -> Piece:
 
 
 Shape = Literal[
-    "top_level", "choices_empty", "finish_error", "finish_only", "string", "no_code", "event", "body"
+    "top_level", "choices_empty", "finish_error", "finish_only", "string", "no_code", "native", "event", "groq", "body"
 ]
 
 
@@ -72,7 +72,8 @@ class ErrorInStream(Bend):
 
     Shapes: `top_level` {"error": {…}}; `choices_empty` the same in a chunk with `choices: []`; `finish_error`
     OpenRouter's, error and a choice with finish_reason "error"; `finish_only` that finish without an error
-    object; `string` {"error": "…"}; `no_code` an error with nothing but a message; `event` `event: error`.
+    object; `native` only in native_finish_reason; `string` {"error": "…"}; `no_code` an error with nothing
+    but a message; `event` `event: error` and a message; `groq` `event: error` and an error object.
     """
 
     after_events: int | Phase = 0
@@ -95,6 +96,7 @@ class ErrorInStream(Bend):
     def _event(self, stage: Stage) -> bytes:
         error = json.loads(stage.provider.error_body(self.code, self.message))["error"]
         finish = [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
+        native = [{"index": 0, "delta": {}, "finish_reason": None, "native_finish_reason": "error"}]
         chunk = stage.provider.chunk(stage.asked, [])
         values: dict[str, object] = {
             "top_level": {"error": error},
@@ -105,11 +107,13 @@ class ErrorInStream(Bend):
                 "choices": finish,
             },
             "finish_only": {**chunk, "choices": finish},
+            "native": {**chunk, "choices": native},
+            "groq": {"error": error},
             "string": {"error": self.message},
             "no_code": {"error": {"message": self.message}},
             "event": {"message": self.message},
         }
-        name = b"event: error\n" if self.shape == "event" else b""
+        name = b"event: error\n" if self.shape in ("event", "groq") else b""
         return name + b"data: " + _json(values[self.shape]) + b"\n\n"
 
 
@@ -150,9 +154,7 @@ class MalformedJson(Bend):
     def reply(self, stage: Stage) -> Reply:
         reply = stage.reply(self.of)
         pieces = list(reply.pieces)
-        broken = Piece(
-            b'data: {"id":"broken","choices":[{"index":0,"delta":{"content":"hal\n\n', Kind.CONTENT
-        )
+        broken = Piece(b'data: {"id":"broken","choices":[{"index":0,"delta":{"content":"hal\n\n', Kind.CONTENT)
         if not reply.streams:
             return replace(reply, pieces=tuple(_half(piece) for piece in pieces))
         if self.after_events is None:

@@ -118,9 +118,7 @@ class Moonshot(Provider):
         if answer.reasoning:
             message["reasoning_content"] = answer.reasoning
         if answer.tool_calls:
-            message["tool_calls"] = [
-                {"index": index, **call} for index, call in enumerate(answer.expected_tool_calls)
-            ]
+            message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(answer.expected_tool_calls)]
         return {
             "id": answer_id("cmpl-"),
             "object": "chat.completion",

@@ -87,8 +87,7 @@ def _assistant(body: Body, message: Mapping[str, Any], index: int) -> Iterator[s
     if message.get("tool_calls"):
         if is_thinking(body) and not isinstance(reasoning, str):
             yield (
-                "thinking is enabled but reasoning_content is missing "
-                f"in assistant tool call message at index {index}"
+                f"thinking is enabled but reasoning_content is missing in assistant tool call message at index {index}"
             )
         if isinstance(content, list) and any(part.get("text") == "" for part in content):
             yield "text content is empty"

@@ -181,10 +181,7 @@ class OpenRouter(Provider):
         status, words, metadata = _REFUSALS[refusal.fault]
         filled = {"model": model, "context": refusal.limit, "over": refusal.limit + 21}
         message = refusal.message or words.format(**filled)
-        told = {
-            key: value.format(**filled) if isinstance(value, str) else value
-            for key, value in metadata.items()
-        }
+        told = {key: value.format(**filled) if isinstance(value, str) else value for key, value in metadata.items()}
         return Spelled(status, _error(status, message, told), retry_headers(refusal, "Retry-After"))
 
     def error_body(self, status: int, message: str) -> bytes:

@@ -113,14 +113,15 @@ def script_of(reply: Reply) -> Script:
 
 
 def position(pieces: Sequence[Piece], after: int | Phase) -> int:
-    """The index of the piece before which a fault happens; with too few events, that of the finish."""
-    if after in (0, Phase.HEAD):
+    """The index of the piece before which a fault happens; with too few events, that of the finish.
+
+    A moment before the body is its beginning.
+    """
+    if after == 0 or after in (Phase.REQUEST, Phase.PART_OF_HEAD, Phase.HEAD):
         return 0
     content = [index for index, piece in enumerate(pieces) if piece.kind is Kind.CONTENT]
-    if after is Phase.ROLE:
-        return content[0] if content else _before_finish(pieces)
     if not isinstance(after, int):
-        raise ValueError(f"a body has no moment {after}: give Phase.HEAD, Phase.ROLE or a number of events")
+        return content[0] if content else _before_finish(pieces)
     return content[after - 1] + 1 if after <= len(content) else _before_finish(pieces)
 
 

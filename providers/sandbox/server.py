@@ -176,7 +176,7 @@ class Sandbox:
     def perform(self, received: Received) -> tuple[Script, bytes]:
         if self._record:
             self.requests.append(received)
-            self.noted()
+        self.noted()
         return self._treat(received), next(self._ids)
 
     async def _drop_all(self) -> None:

@@ -112,9 +112,7 @@ class Reset:
 
 def event_stream(body: bytes, status: int = 200, content_type: str = "text/event-stream") -> bytes:
     """A close-delimited answer's bytes, to be given to RawBytes."""
-    return (
-        f"HTTP/1.1 {status} OK\r\nContent-Type: {content_type}\r\nConnection: close\r\n\r\n".encode() + body
-    )
+    return f"HTTP/1.1 {status} OK\r\nContent-Type: {content_type}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 def json_answer(body: bytes, status: int = 200) -> bytes:
