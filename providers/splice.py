@@ -143,6 +143,7 @@ def _value_end(data: bytes, start: int, likely: bytes) -> int:
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_INNERMOST = re.compile(rb"\[\]|\{\}")
 
 
 def nested_deeper_than(data: bytes, limit: int) -> bool:
@@ -150,8 +151,10 @@ def nested_deeper_than(data: bytes, limit: int) -> bool:
     if data.count(b"[") + data.count(b"{") <= limit:
         return False
     brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
-    depth = deepest = 0
-    for bracket in brackets:
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest > limit
+    for _ in range(limit):
+        # Each round takes away exactly the innermost level; few documents have more than ten.
+        shorter = _INNERMOST.sub(b"", brackets)
+        if len(shorter) == len(brackets):
+            break
+        brackets = shorter
+    return bool(brackets)

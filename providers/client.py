@@ -1,0 +1,51 @@
+"""The package's front door: one provider's dialect, transport and headers, ready to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from providers.dialects.base import Call, Dialect
+from providers.transport.base import Header, Response, Transport
+
+PATH = b"/chat/completions"
+TRACE_HEADERS = (b"traceparent", b"tracestate")
+"""Client headers every provider gets to see; all others stay here but for those its dialect forwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One provider. `headers` hold its key: never shown, never logged."""
+
+    slug: str
+    dialect: Dialect
+    transport: Transport
+    headers: tuple[Header, ...] = field(repr=False, default=())
+
+    async def open(self, call: Call, client_headers: Mapping[bytes, bytes]) -> Response:
+        """Send a completion request and wait for the answer's head.
+
+        `client_headers` by lower-case name; only those on the allow-list are sent on.
+        Raises InvalidRequest, and what Transport.open raises.
+        """
+        body = self.dialect.encode(call)
+        forwarded = [
+            (name, client_headers[name])
+            for name in (*TRACE_HEADERS, *(name.encode() for name in self.dialect.forwards()))
+            if name in client_headers
+        ]
+        return await self.transport.open(PATH, (*self.headers, *forwarded), body)
+
+
+def standard_headers(key: str | None, extra: Mapping[str, str], version: str) -> tuple[Header, ...]:
+    """What every request to a provider carries, beside what its transport adds."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"accept", b"application/json, text/event-stream"),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", b"turnout/" + version.encode()),
+    ]
+    if key is not None:
+        headers.append((b"authorization", b"Bearer " + key.encode()))
+    headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
+    return tuple(headers)

@@ -1,0 +1,148 @@
+"""The composition root: the only place that names concrete transports and observers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from config.load import Loaded
+from config.schema import Provider as ProviderConfig
+from config.secrets import Off, Secret
+from providers import tasks
+from providers.client import Client, standard_headers
+from providers.dialects import REGISTRY as DIALECTS
+from providers.transport.base import Limits, Transport
+from providers.transport.httpx import HttpxTransport
+from providers.transport.lean import LeanTransport
+from router import catalogue
+from router.core import Core, Setup
+from router.edge.asgi import App, Receive, Scope, Send
+from router.edge.auth import Auth, Caller, Keys, Open, digest
+from router.edge.chat import Chat
+from router.edge.routes import Edge
+from router.health import Health
+from router.metrics import Metrics
+from router.outcome import Observer
+
+
+def release() -> str:
+    """This package's version."""
+    try:
+        return version("turnout")
+    except PackageNotFoundError:
+        return "0"
+
+
+class Gateway:
+    """Everything that serves, wired together. An ASGI application; also usable in process."""
+
+    def __init__(self, loaded: Loaded, rng: random.Random | None = None) -> None:
+        settings = loaded.settings
+        self.draining = False
+        self.health = Health(settings.health, lambda: asyncio.get_running_loop().time())
+        observers: list[Observer] = []
+        self.core = Core(setup(loaded), self.health, observers, rng or random.Random())
+        self.metrics = Metrics(self.health, lambda: self.core.in_flight)
+        observers.append(self.metrics)
+        self._auth = auth(loaded)
+        chat = Chat(self.core, lambda: self._auth)
+        self._edge = Edge(self.core, chat, self.metrics, self.readiness)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self._edge(scope, receive, send)
+
+    def readiness(self) -> tuple[bool, dict[str, object]]:
+        """Whether to send traffic here, and why not."""
+        setup_ = self.core.setup
+        off = {slug: provider.off for slug, provider in setup_.catalogue.providers.items() if provider.off}
+        status = "draining" if self.draining else "ready"
+        return not self.draining, {
+            "status": status,
+            "providers_on": len(setup_.clients),
+            "providers_off": off,
+            "models": len(setup_.catalogue.models),
+        }
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.aclose()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def aclose(self) -> None:
+        """Close every upstream connection and wait for every task."""
+        for client in self.core.setup.clients.values():
+            await client.transport.aclose()
+        await tasks.drain()
+
+
+def setup(loaded: Loaded) -> Setup:
+    """A configuration made ready to serve."""
+    clients = {
+        slug: client(slug, provider, loaded.provider_keys[slug], loaded.settings.timeouts.connect)
+        for slug, provider in loaded.settings.providers.items()
+        if slug not in loaded.off
+    }
+    return Setup(loaded.settings, catalogue.build(loaded), clients)
+
+
+def client(slug: str, provider: ProviderConfig, key: Secret | Off | None, connect: float) -> Client:
+    secret = key.reveal() if isinstance(key, Secret) else None
+    return Client(
+        slug=slug,
+        dialect=DIALECTS[provider.dialect],
+        transport=TRANSPORTS[provider.transport](provider, Limits(connect_timeout=connect)),
+        headers=standard_headers(secret, provider.headers, release()),
+    )
+
+
+def _lean(provider: ProviderConfig, limits: Limits) -> Transport:
+    context = None
+    if provider.ca_file is not None:
+        context = ssl.create_default_context(cafile=provider.ca_file)
+        context.set_alpn_protocols(["http/1.1"])
+    return LeanTransport(provider.base_url, limits, context)
+
+
+def _httpx(provider: ProviderConfig, limits: Limits) -> Transport:
+    options = provider.httpx
+    if options is None:
+        return HttpxTransport(provider.base_url, limits, ca_file=provider.ca_file)
+    return HttpxTransport(
+        provider.base_url,
+        limits,
+        proxy=options.proxy,
+        http2=options.http2,
+        cert_file=options.cert_file,
+        key_file=options.key_file,
+        ca_file=options.ca_file or provider.ca_file,
+    )
+
+
+TRANSPORTS: dict[str, Callable[[ProviderConfig, Limits], Transport]] = {"lean": _lean, "httpx": _httpx}
+"""By the name `transport:` gives it."""
+
+
+def auth(loaded: Loaded) -> Auth:
+    """Who may call, by `auth:`."""
+    if loaded.settings.auth.mode == "open":
+        return Open()
+    models = {key.name: key.models or () for key in loaded.settings.auth.keys}
+    return Keys(
+        {digest(secret.reveal().encode()): Caller(name, models[name]) for name, secret in loaded.client_keys.items()}
+    )
+
+
+def application(loaded: Loaded) -> App:
+    """The gateway as an ASGI application."""
+    return Gateway(loaded)

@@ -1,0 +1,273 @@
+"""One call to one endpoint: from opening the connection to the one outcome it is settled with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from config.schema import Timeouts
+from providers.client import Client
+from providers.dialects.base import Call, Envelope, StreamReader, Tail, Usage, Whole
+from providers.errors import (
+    BadAnswer,
+    Cancelled,
+    FirstTokenTimeout,
+    IdleTimeout,
+    ProviderError,
+    TotalTimeout,
+)
+from providers.transport.base import Response
+from router.ask import Ask
+from router.health import Ticket
+from router.outcome import Outcome
+
+MAX_ANSWER = 64 * 1024 * 1024
+MAX_ERROR_BODY = 64 * 1024
+SLOWEST_WHOLE = 100
+"""Tokens a second. An answer that is not streamed has no first token to wait for, so it is given the time to
+make `max_tokens` at this speed on top of `first_token`."""
+BYTES_PER_TOKEN = 4
+"""For estimating what was produced where no usage was reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every attempt of one request has in common."""
+
+    ask: Ask
+    generation: str
+    created: int
+    client_headers: Mapping[bytes, bytes]
+    timeouts: Timeouts
+    deadline: float
+    """On the loop's clock: when the whole request's time is over."""
+
+
+class Watch:
+    """Aborts a response that falls silent. Pushing the deadline back costs one assignment, not a timer."""
+
+    __slots__ = ("_deadline", "_idle", "_loop", "_response", "_timer", "last")
+
+    def __init__(self, response: Response, idle: float, deadline: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._response = response
+        self._idle = idle
+        self._deadline = deadline
+        self.last = self._loop.time()
+        """When the last data event came."""
+        self._timer = self._loop.call_at(min(self.last + idle, deadline), self._check)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        if now >= self._deadline:
+            self._response.abort(TotalTimeout("the answer took longer than a request may take"))
+        elif now >= self.last + self._idle:
+            self._response.abort(IdleTimeout(f"nothing came for {self._idle:g} s in the middle of the answer"))
+        else:
+            self._timer = self._loop.call_at(min(self.last + self._idle, self._deadline), self._check)
+
+    def touch(self) -> None:
+        self.last = self._loop.time()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+class Attempt:
+    """One call. `start` it, take `next` until it is empty, then `finish`; `cancel` it at any time.
+
+    However it ends, `settle` is called exactly once with its outcome.
+    """
+
+    def __init__(self, job: Job, ticket: Ticket, client: Client, settle: Callable[[Ticket, Outcome], None]) -> None:
+        self.endpoint = ticket.endpoint
+        self._job = job
+        self._ticket = ticket
+        self._client = client
+        self._settle = settle
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self._first_token: float | None = None
+        self._response: Response | None = None
+        self._watch: Watch | None = None
+        self._reader: StreamReader | None = None
+        self._whole: Whole | None = None
+        self._events = 0
+        self.outcome: Outcome | None = None
+
+    async def start(self) -> bytes:
+        """Up to the first content: of a stream its first client-ready bytes, else b"" with the answer read whole.
+
+        Raises ProviderError; then nothing has reached the client, and another endpoint may be tried.
+        """
+        try:
+            return await self._begin()
+        except ProviderError as error:
+            self._end(error)
+            raise
+        except BaseException:
+            self.cancel()
+            raise
+
+    async def _begin(self) -> bytes:
+        job = self._job
+        patience = self._patience()
+        try:
+            async with asyncio.timeout_at(min(self._started + patience, job.deadline)):
+                response = await self._open()
+                if job.ask.stream:
+                    return await self._first_content(response)
+                first = await response.read()
+        except TimeoutError:
+            raise self._timed_out(patience) from None
+        self._first_token = self._loop.time() - self._started
+        self._whole = await self._read_whole(response, first)
+        self._end(None)
+        return b""
+
+    def _patience(self) -> float:
+        ask, patience = self._job.ask, self._job.timeouts.first_token
+        return patience if ask.stream else patience + (ask.max_tokens or 0) / SLOWEST_WHOLE
+
+    def _timed_out(self, patience: float) -> ProviderError:
+        if self._loop.time() >= self._job.deadline:
+            return TotalTimeout("no answer within the time a request may take")
+        return FirstTokenTimeout(f"no answer was begun within {patience:g} s")
+
+    async def _open(self) -> Response:
+        ask, endpoint = self._job.ask, self.endpoint
+        call = Call(ask.body, endpoint.upstream_model, ask.stream, endpoint.supports)
+        response = self._response = await self._client.open(call, self._job.client_headers)
+        if response.status != 200:
+            body = await _read_up_to(response, MAX_ERROR_BODY)
+            raise self._client.dialect.classify(response.status, response.headers, body)
+        return response
+
+    def _envelope(self) -> Envelope:
+        job, endpoint = self._job, self.endpoint
+        return Envelope(
+            id=job.generation,
+            model=endpoint.model_id,
+            provider=endpoint.provider.name,
+            created=job.created,
+            exclude_reasoning=job.ask.exclude_reasoning,
+            usage_chunk=job.ask.usage_chunk,
+        )
+
+    async def _first_content(self, response: Response) -> bytes:
+        reader = self._reader = self._client.dialect.stream(self._envelope())
+        while True:
+            out = await self._read(response, reader)
+            if out or reader.ended:
+                break
+        if reader.error is not None and not out:
+            raise reader.error
+        self._first_token = self._loop.time() - self._started
+        timeouts = self._job.timeouts
+        self._watch = Watch(response, timeouts.idle, self._job.deadline)
+        return out
+
+    @staticmethod
+    async def _read(response: Response, reader: StreamReader) -> bytes:
+        data = await response.read()
+        return reader.feed(data) if data else reader.eof()
+
+    async def _read_whole(self, response: Response, first: bytes) -> Whole:
+        watch = self._watch = Watch(response, self._job.timeouts.total, self._job.deadline)
+        pieces, size, piece = [first], len(first), first
+        while piece:
+            piece = await response.read()
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_ANSWER:
+                raise BadAnswer(f"the answer is larger than {MAX_ANSWER >> 20} MiB")
+        watch.stop()
+        return self._client.dialect.whole(b"".join(pieces), self._envelope())
+
+    async def next(self) -> bytes:
+        """Further client-ready bytes of a stream; b"" once it has ended well. Raises ProviderError where it broke."""
+        response, reader, watch = self._response, self._reader, self._watch
+        assert response is not None
+        assert reader is not None
+        assert watch is not None
+        try:
+            while not reader.ended:
+                out = await self._read(response, reader)
+                if reader.events != self._events:
+                    self._events = reader.events
+                    watch.touch()
+                if out:
+                    return out
+        except ProviderError as error:
+            self._end(error)
+            raise
+        except BaseException:
+            self.cancel()
+            raise
+        self._end(reader.error)
+        if reader.error is not None:
+            raise reader.error
+        return b""
+
+    def finish(self, tail: Tail) -> bytes:
+        """The last bytes for the client: of a stream its finish and `[DONE]`, else the whole answer."""
+        if self._whole is not None:
+            return self._whole.render(tail)
+        assert self._reader is not None
+        return self._reader.finish(tail)
+
+    def fail(self, error: ProviderError, status: int, metadata: Mapping[str, object], tail: Tail) -> bytes:
+        """The in-band error that ends a stream which had content."""
+        assert self._reader is not None
+        return self._reader.fail(error, status, metadata, tail)
+
+    def cancel(self) -> None:
+        """Close the connection; settled as cancelled unless it was settled already."""
+        self._end(Cancelled("the request was cancelled"))
+
+    def _end(self, error: ProviderError | None) -> None:
+        if self.outcome is not None:
+            return
+        if self._watch is not None:
+            self._watch.stop()
+        response = self._response
+        if response is not None:
+            if error is None:
+                response.close()
+            else:
+                response.abort(error)
+        self.outcome = self._outcome(error)
+        self._settle(self._ticket, self.outcome)
+
+    def _outcome(self, error: ProviderError | None) -> Outcome:
+        source = self._whole or self._reader
+        usage = source.usage if source is not None else None
+        estimated = usage is None and source is not None and source.produced > 0
+        if estimated and source is not None:
+            usage = Usage(self._job.ask.prompt.tokens, source.produced // BYTES_PER_TOKEN + 1)
+        return Outcome(
+            generation=self._job.generation,
+            endpoint=self.endpoint,
+            started=self._started,
+            duration=self._loop.time() - self._started,
+            error=error,
+            stream=self._job.ask.stream,
+            first_token=self._first_token,
+            usage=usage,
+            estimated=estimated,
+            cost=self.endpoint.rates.cost(usage) if usage is not None else Decimal(0),
+            finish_reason=source.finish_reason if source is not None else None,
+            upstream_status=self._response.status if self._response is not None else None,
+        )
+
+
+async def _read_up_to(response: Response, most: int) -> bytes:
+    """The body, or its first `most` bytes; an error page is not worth more."""
+    pieces: list[bytes] = []
+    size = 0
+    while size < most and (piece := await response.read()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)[:most]

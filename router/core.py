@@ -1,0 +1,240 @@
+"""The router's front door: an ask goes in, an answer (whole or streamed) comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from config.schema import Settings
+from providers.client import Client
+from providers.dialects.base import Tail
+from providers.errors import ProviderError
+from router.ask import Ask
+from router.attempt import Attempt, Job
+from router.catalogue import Catalogue, Endpoint
+from router.decision import Decision
+from router.dispatch import Dispatcher
+from router.errors import ApiError, Busy
+from router.health import Health, Ticket
+from router.outcome import Observer, Outcome, Served
+from router.plan import Context, Plan, make
+from router.preferences import Effective, for_model, merge
+from router.retry import Sleep
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+def new_generation() -> str:
+    """`gen-<unix seconds>-<20 random characters>`, as OpenRouter's look."""
+    return f"gen-{int(time.time())}-{''.join(secrets.choice(_ALPHABET) for _ in range(20))}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """One configuration, ready to serve. Replaced whole on a reload; a request keeps the one it began with."""
+
+    settings: Settings
+    catalogue: Catalogue
+    clients: Mapping[str, Client]
+    """By provider slug; only those that are on."""
+    _preferences: dict[str, Effective] = field(default_factory=dict, repr=False)
+
+    def preferences(self, model_id: str) -> Effective:
+        """The YAML's preferences for a model, merged once."""
+        found = self._preferences.get(model_id)
+        if found is None:
+            found = self._preferences[model_id] = for_model(self.settings.preferences, model_id)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the edge knows of a request beside its body."""
+
+    generation: str
+    headers: Mapping[bytes, bytes]
+    received: float
+    """On the loop's clock."""
+    key: str | None = None
+    """Name of the client's key."""
+    allowed: Callable[[str], bool] = lambda model_id: True
+    metadata: bool = False
+    """The client asked for `openrouter_metadata`."""
+
+
+class Core:
+    """Plans and serves requests on the setup in force."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        health: Health,
+        observers: Sequence[Observer],
+        rng: Random,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.setup = setup
+        self.health = health
+        self.in_flight = 0
+        self._observers = observers
+        self._rng = rng
+        self._sleep = sleep
+
+    def plan(self, ask: Ask, allowed: Callable[[str], bool] = lambda model_id: True) -> Plan:
+        """What would be tried, in order. Raises UnknownModel."""
+        setup = self.setup
+        context = Context(setup.catalogue, setup.preferences, self.health.standing, _merged, self._rng, allowed)
+        return make(ask, context)
+
+    def enter(self) -> None:
+        """Count a request in. Raises Busy where there is too much already; else `leave` is owed."""
+        if self.in_flight >= self.setup.settings.server.max_in_flight:
+            raise Busy("The gateway is serving as many requests as it may. Try again shortly.", retry_after=1.0)
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        self.in_flight -= 1
+
+    async def complete(self, ask: Ask, request: Request) -> Answer:
+        """Begin to answer. Raises ApiError; cancel it freely."""
+        settings = self.setup.settings
+        decision = Decision(ask, self.plan(ask, request.allowed))
+        job = Job(
+            ask=ask,
+            generation=request.generation,
+            created=int(time.time()),
+            client_headers=request.headers,
+            timeouts=settings.timeouts,
+            deadline=request.received + settings.timeouts.total,
+        )
+        dispatcher = Dispatcher(self.setup.clients, self.health, settings.retries, self._sleep, self._settled)
+        try:
+            started = await dispatcher.dispatch(decision, job)
+        except ApiError as error:
+            if request.metadata:
+                error.openrouter_metadata = decision.metadata()
+            self._report(decision, request, error.status)
+            raise
+        except asyncio.CancelledError:
+            self._report(decision, request, CLIENT_LEFT)
+            raise
+        return Answer(
+            started.attempt,
+            started.first,
+            decision,
+            request,
+            lambda status: self._report(decision, request, status),
+        )
+
+    def _settled(self, ticket: Ticket, outcome: Outcome) -> None:
+        self.health.settle(ticket, outcome)
+        for observer in self._observers:
+            observer.attempted(outcome)
+
+    def _report(self, decision: Decision, request: Request, status: int) -> None:
+        duration = asyncio.get_running_loop().time() - request.received
+        spent = sum(outcome.duration for outcome in decision.attempts)
+        served = Served(
+            generation=request.generation,
+            endpoint=decision.selected,
+            status=status,
+            duration=duration,
+            overhead=max(0.0, duration - spent),
+            stream=decision.ask.stream,
+            attempts=tuple(decision.attempts),
+            key=request.key,
+        )
+        for observer in self._observers:
+            observer.served(served)
+
+
+CLIENT_LEFT = 499
+"""The status a request is recorded with whose client did not wait for it."""
+
+
+def _merged(base: Effective, ask: Ask) -> Effective:
+    return merge(base, ask.preferences)
+
+
+class Answer:
+    """An answer under way: take `next` until it is empty, and `close` it whatever happens."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        first: bytes,
+        decision: Decision,
+        request: Request,
+        report: Callable[[int], None],
+    ) -> None:
+        self._attempt = attempt
+        self._pending = first
+        self._decision = decision
+        self._request = request
+        self._report = report
+        self._ended = False
+        self._status = CLIENT_LEFT
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self._attempt.endpoint
+
+    def whole(self) -> bytes:
+        """The complete JSON of an answer that is not streamed."""
+        self._record()
+        self._ended = True
+        self._status = 200
+        return self._attempt.finish(self._tail())
+
+    async def next(self) -> bytes:
+        """Client-ready events; b"" after the last. A stream that breaks ends with an error in it: this never raises
+        but for being cancelled."""
+        if self._pending:
+            out, self._pending = self._pending, b""
+            return out
+        if self._ended:
+            return b""
+        try:
+            out = await self._attempt.next()
+        except ProviderError as error:
+            return self._broken(error)
+        if out:
+            return out
+        self._record()
+        self._ended = True
+        self._status = 200
+        return self._attempt.finish(self._tail())
+
+    def _broken(self, error: ProviderError) -> bytes:
+        self._record()
+        self._ended = True
+        failure = self._decision.error(0.0)
+        self._status = failure.status
+        metadata = {"error_type": failure.error_type, **failure.metadata}
+        return self._attempt.fail(error, failure.status, metadata, self._tail())
+
+    def _tail(self) -> Tail:
+        outcome = self._attempt.outcome
+        assert outcome is not None
+        return Tail(
+            cost=outcome.cost,
+            usage=outcome.usage if outcome.estimated else None,
+            metadata=self._decision.metadata() if self._request.metadata else None,
+        )
+
+    def _record(self) -> None:
+        assert self._attempt.outcome is not None
+        self._decision.attempts.append(self._attempt.outcome)
+
+    def close(self) -> None:
+        """Done with it, at its end or before: what is still open upstream is closed."""
+        if not self._ended:
+            self._attempt.cancel()
+            self._record()
+            self._ended = True
+        self._report(self._status)

@@ -1,0 +1,185 @@
+"""What was decided for one request and how it went: the one object behind metadata, explanation and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from providers.errors import (
+    BadCredentials,
+    ContextExceeded,
+    ModelUnavailable,
+    OutOfQuota,
+    ProviderError,
+    RateLimited,
+    Remedy,
+)
+from providers.splice import encode
+from router.ask import Ask
+from router.catalogue import Endpoint
+from router.errors import ApiError, Busy, Exhausted, NoEndpoints
+from router.outcome import Outcome
+from router.plan import PASSING, Excluded, Plan
+from router.preferences import names_only
+
+
+@dataclass(slots=True)
+class Decision:
+    """The plan, and the attempts made on it so far."""
+
+    ask: Ask
+    plan: Plan
+    attempts: list[Outcome] = field(default_factory=list)
+    selected: Endpoint | None = None
+
+    def metadata(self) -> bytes:
+        """`openrouter_metadata` as JSON: OpenRouter's fields, and ours beside them."""
+        plan = self.plan
+        chances = plan.chances()
+        rows = [
+            self._row(candidate.endpoint, candidate.expected_cost, None, candidate.demoted_by, chances)
+            for stage in plan.stages
+            for candidate in stage.candidates
+        ]
+        rows += [self._row(one.endpoint, one.expected_cost, one.reason, (), chances) for one in plan.excluded]
+        value: dict[str, Any] = {
+            "requested": self.ask.models[0],
+            "strategy": plan.strategy,
+            "region": None,
+            "summary": self.summary(),
+            "attempt": len(self.attempts),
+            "is_byok": False,
+            "endpoints": {"total": len(rows), "available": rows},
+            "attempts": [_attempt(outcome) for outcome in self.attempts],
+        }
+        if self.ask.unknown_preferences:
+            value["ignored_preferences"] = list(self.ask.unknown_preferences)
+        return encode(value)
+
+    def _row(
+        self,
+        endpoint: Endpoint,
+        cost: float,
+        excluded_by: str | None,
+        demoted_by: Sequence[str],
+        chances: dict[Endpoint, float],
+    ) -> dict[str, Any]:
+        return {
+            "provider": endpoint.provider.name,
+            "model": endpoint.model_id,
+            "tag": endpoint.tag,
+            "selected": endpoint is self.selected,
+            "expected_cost": round(cost, 9),
+            "chance": round(chances.get(endpoint, 0.0), 6),
+            "excluded_by": excluded_by,
+            "demoted_by": list(demoted_by),
+        }
+
+    def summary(self) -> str:
+        """One line for people."""
+        if self.selected is None:
+            return f"no endpoint answered after {_count(len(self.attempts), 'attempt')}"
+        failed = [outcome.endpoint.tag for outcome in self.attempts if outcome.error is not None]
+        after = f" after {', '.join(failed)} failed" if failed else ""
+        return f"{self.selected.provider.name} served {self.selected.model_id}{after}"
+
+    def error(self, now: float) -> ApiError:
+        """What the client is told when nobody answered. `now` on the health's clock."""
+        if self.attempts:
+            return self._exhausted()
+        passing = [one for one in self.plan.excluded if one.reason in PASSING]
+        if passing or self.plan.stages:
+            soonest = min((one.until or now for one in passing), default=now)
+            return Busy(
+                f"Every endpoint of {self._names()} is unavailable just now: {_reasons(passing)}. Try again shortly.",
+                retry_after=max(1.0, soonest - now),
+                metadata={"unavailable": [_why(one) for one in passing]},
+            )
+        return NoEndpoints(
+            self._no_endpoints(),
+            metadata={"error_type": "not_found", "excluded": [_why(one) for one in self.plan.excluded]},
+        )
+
+    def _names(self) -> str:
+        return " or ".join(self.plan.models)
+
+    def _no_endpoints(self) -> str:
+        excluded = self.plan.excluded
+        if not excluded:
+            return f"{self._names()} has no endpoints in this gateway's configuration."
+        only = self.plan.rules.only
+        if only and all(one.reason in ("only", "provider_off") for one in excluded):
+            serving = ", ".join(sorted({one.endpoint.tag for one in excluded}))
+            return (
+                f"No allowed providers are available for the selected model. Providers serving {self._names()}: "
+                f"{serving}, but `provider.only` permits only {names_only(only)}."
+            )
+        return f"No endpoint of {self._names()} fits this request: {_reasons(excluded)}."
+
+    def _exhausted(self) -> Exhausted:
+        failed = [outcome for outcome in self.attempts if outcome.error is not None]
+        last = failed[-1]
+        if last.error is None or last.error.remedy is not Remedy.RETURN:
+            # A passing fault says more of what to do than "retired" or "our key is bad" at another provider.
+            passing = [outcome for outcome in failed if not isinstance(outcome.error, _LASTING)]
+            last = passing[-1] if passing else last
+        assert last.error is not None
+        return Exhausted(
+            last.error,
+            last.endpoint.provider.name,
+            [_previous(outcome) for outcome in failed if outcome is not last],
+            retry_after=_retry_after([outcome.error for outcome in failed if outcome.error is not None]),
+        )
+
+
+_LASTING = (ModelUnavailable, BadCredentials, OutOfQuota, ContextExceeded)
+
+
+def _retry_after(errors: Sequence[ProviderError]) -> float | None:
+    """The soonest time anyone named, where every attempt ended in a rate limit."""
+    hints = [error.retry_after for error in errors if error.retry_after is not None]
+    return min(hints) if hints and all(isinstance(error, RateLimited) for error in errors) else None
+
+
+def _attempt(outcome: Outcome) -> dict[str, Any]:
+    error = outcome.error
+    return {
+        "provider": outcome.endpoint.provider.name,
+        "model": outcome.endpoint.model_id,
+        "tag": outcome.endpoint.tag,
+        "status": 200 if error is None else error.upstream_status or outcome.upstream_status or error.status,
+        "result": outcome.label,
+        "error": None if error is None else error.message,
+        "duration": round(outcome.duration, 6),
+        "first_token": None if outcome.first_token is None else round(outcome.first_token, 6),
+    }
+
+
+def _previous(outcome: Outcome) -> dict[str, Any]:
+    error = outcome.error
+    assert error is not None
+    return {
+        "provider": outcome.endpoint.provider.name,
+        "code": error.error_type,
+        "status": error.upstream_status or error.status,
+        "message": error.message,
+    }
+
+
+def _why(one: Excluded) -> dict[str, str]:
+    return {"endpoint": one.endpoint.tag, "model": one.endpoint.model_id, "excluded_by": one.reason}
+
+
+def _reasons(excluded: Sequence[Excluded]) -> str:
+    return ", ".join(f"{one.endpoint.tag} ({_why_in_words(one)})" for one in excluded) or "none was admitted"
+
+
+def _why_in_words(one: Excluded) -> str:
+    if one.reason == "provider_off" and one.endpoint.provider.off:
+        return f"off: {one.endpoint.provider.off}"
+    return one.reason.replace("_", " ")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""HTTP towards the clients: pure ASGI."""

@@ -1,0 +1,96 @@
+"""POST /chat/completions, as a bare ASGI endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from router.ask import Ask, parse
+from router.core import Answer, Core, Request, new_generation
+from router.edge import body
+from router.edge.asgi import Receive, Scope, Send, respond
+from router.edge.auth import Auth
+from router.edge.disconnect import Departure
+from router.edge.errors import send_error
+from router.edge.stream import Stream
+from router.errors import ApiError
+
+
+class Chat:
+    """Serves completions, streamed and not."""
+
+    def __init__(self, core: Core, auth: Callable[[], Auth]) -> None:
+        self._core = core
+        self._auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received = asyncio.get_running_loop().time()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        generation = new_generation()
+        try:
+            caller = self._auth().caller(headers)
+            self._core.enter()
+        except ApiError as error:
+            await send_error(send, error, generation)
+            return
+        try:
+            request = Request(
+                generation=generation,
+                headers=headers,
+                received=received,
+                key=caller.name,
+                allowed=caller.may_use,
+                metadata=_wants_metadata(headers),
+            )
+            await self._serve(scope, receive, send, request)
+        finally:
+            self._core.leave()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
+        most = self._core.setup.settings.server.max_body_bytes
+        try:
+            ask = parse(await body.read(receive, request.headers, most), request.headers)
+        except body.ClientLeft:
+            return
+        except ApiError as error:
+            await send_error(send, error, request.generation)
+            return
+        with Departure(scope, receive):
+            if ask.stream:
+                await self._streamed(ask, request, send)
+            else:
+                await self._whole(ask, request, send)
+
+    async def _whole(self, ask: Ask, request: Request, send: Send) -> None:
+        try:
+            answer = await self._core.complete(ask, request)
+        except ApiError as error:
+            await send_error(send, error, request.generation)
+            return
+        try:
+            await respond(send, 200, answer.whole(), [(b"x-generation-id", request.generation.encode())])
+        finally:
+            answer.close()
+
+    async def _streamed(self, ask: Ask, request: Request, send: Send) -> None:
+        with Stream(send, request.generation) as stream:
+            try:
+                answer = await self._core.complete(ask, request)
+            except ApiError as error:
+                await stream.refuse(error)
+                return
+            await _relay(answer, stream)
+
+
+async def _relay(answer: Answer, stream: Stream) -> None:
+    try:
+        while out := await answer.next():
+            await stream.write(out)
+        await stream.end()
+    finally:
+        answer.close()
+
+
+def _wants_metadata(headers: Mapping[bytes, bytes]) -> bool:
+    value = headers.get(b"x-openrouter-metadata") or headers.get(b"x-openrouter-experimental-metadata", b"")
+    return value.strip().lower() in (b"enabled", b"true", b"1")

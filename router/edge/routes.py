@@ -1,0 +1,134 @@
+"""Every route, and the two prefixes they go by."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from providers.splice import encode
+from router.catalogue import Model
+from router.core import Core
+from router.edge import errors, models
+from router.edge.asgi import App, Receive, Scope, Send
+from router.edge.chat import Chat
+from router.errors import ApiError, NoEndpoints, UnknownModel
+from router.metrics import CONTENT_TYPE, Metrics
+
+PREFIXES = ("/v1", "/api/v1")
+"""OpenAI's SDKs are given the first as base URL, OpenRouter's the second."""
+
+Readiness = Callable[[], tuple[bool, dict[str, object]]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Edge:
+    """The ASGI application: the completion route by a look-up, everything else through Starlette."""
+
+    def __init__(self, core: Core, chat: Chat, metrics: Metrics, readiness: Readiness) -> None:
+        self._chat = chat
+        self._completions = frozenset(f"{prefix}/chat/completions" for prefix in PREFIXES)
+        self._rest: App = _starlette(core, metrics, readiness)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._completions:
+            await self._chat(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+def _starlette(core: Core, metrics: Metrics, readiness: Readiness) -> App:
+    pages = _Pages(core)
+    routes = [
+        Route("/healthz", _healthz),
+        Route("/readyz", _readyz(readiness)),
+        Route("/metrics", _metrics(core, metrics)),
+    ]
+    for prefix in PREFIXES:
+        routes += [
+            Route(f"{prefix}/models", pages.models),
+            Route(f"{prefix}/models/{{model:path}}/endpoints", pages.endpoints),
+            Route(f"{prefix}/models/{{model:path}}", pages.model),
+            Route(f"{prefix}/model/{{model:path}}", pages.model),
+            Route(f"{prefix}/providers", pages.providers),
+        ]
+    handlers = {ApiError: _api_error, HTTPException: _http_error, Exception: _server_error}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+class _Pages:
+    """What there is to choose from."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def models(self, request: Request) -> Response:
+        return _json(models.listing(self._core.setup.catalogue))
+
+    async def model(self, request: Request) -> Response:
+        described = models.model_json(self._find(request))
+        # OpenRouter wraps it in `data`; OpenAI's clients read the members themselves.
+        return _json({**described, "data": described})
+
+    async def endpoints(self, request: Request) -> Response:
+        return _json({"data": models.endpoints_json(self._find(request), self._core.health)})
+
+    async def providers(self, request: Request) -> Response:
+        return _json(models.providers_json(self._core.setup.catalogue))
+
+    def _find(self, request: Request) -> Model:
+        name = request.path_params["model"]
+        catalogue = self._core.setup.catalogue
+        resolved = catalogue.resolve(name)
+        if resolved is None:
+            nearest = catalogue.nearest(name)
+            hint = f" Did you mean {' or '.join(nearest)}?" if nearest else " See GET /v1/models."
+            raise UnknownModel(f"There is no model {name[:200]}.{hint}", status=404, param="model")
+        return resolved.model
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(encode(value), status, media_type="application/json")
+
+
+async def _healthz(request: Request) -> Response:
+    return _json({"status": "ok"})
+
+
+def _readyz(readiness: Readiness) -> Endpoint:
+    async def readyz(request: Request) -> Response:
+        ready, says = readiness()
+        return _json(says, 200 if ready else 503)
+
+    return readyz
+
+
+def _metrics(core: Core, metrics: Metrics) -> Endpoint:
+    async def exposition(request: Request) -> Response:
+        return Response(metrics.render(core.setup.catalogue), headers={"content-type": CONTENT_TYPE})
+
+    return exposition
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    headers = {name.decode(): value.decode() for name, value in errors.headers(error)}
+    return Response(errors.body(error), error.status, headers, media_type="application/json")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        says = f"{request.method} is not offered at {request.url.path}."
+    else:
+        says = f"There is nothing at {request.url.path}: completions are at POST /v1/chat/completions."
+    answer = NoEndpoints(says, status=error.status_code)
+    return await _api_error(request, answer)
+
+
+async def _server_error(request: Request, error: Exception) -> Response:
+    return await _api_error(request, ApiError("The gateway failed on this request; its log says why."))

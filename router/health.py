@@ -1,0 +1,277 @@
+"""What is known of each endpoint's health from our own traffic, and what follows from it by the thresholds.
+
+Facts (`Facts`, `Account`) are kept apart from thresholds (config `health:`), so a reload changes how
+they are judged, not what was seen. The breaker: after so many failures in a row an endpoint is
+ejected; when its time is over exactly one request, the probe, is let through and decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from config.schema import Health as Thresholds
+from providers.errors import Cancelled, Remedy
+from router.catalogue import Endpoint
+from router.outcome import Outcome
+from router.speed import Samples, Spread
+from router.window import Window
+
+COOL_DOWN_DEFAULT = 1.0
+"""Seconds an endpoint is left alone after a 429 that names no time."""
+PUT_ASIDE = 60.0
+"""Seconds a provider is left alone after it refused our key; then one request tries it again."""
+
+
+class Tier(IntEnum):
+    """How an endpoint stands by its uptime."""
+
+    NORMAL = 0
+    DEGRADED = 1
+    DOWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An endpoint as the plan sees it."""
+
+    unavailable: str | None = None
+    """`ejected`, `cooling`, `provider_put_aside` or `max_concurrency`; None: may be tried."""
+    until: float = 0.0
+    """When `unavailable` ends, on the health's clock."""
+    outage: bool = False
+    tier: Tier = Tier.NORMAL
+    error_rate: float = 0.0
+    latency: float | None = None
+    """Median seconds to the first token over five minutes."""
+    throughput: float | None = None
+    """Median output tokens a second over five minutes, waiting included."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """One endpoint: what was seen."""
+
+    failures: int = 0
+    """In a row."""
+    ejections: int = 0
+    ejected_until: float | None = None
+    probing: bool = False
+    cool_until: float = 0.0
+    recent: Window = field(default_factory=lambda: Window(1, 30))
+    """What "outage" is judged by."""
+    lately: Window = field(default_factory=lambda: Window(10, 30))
+    """Five minutes: what the uptime tier and the error rate are judged by."""
+    minutes: Window = field(default_factory=lambda: Window(60, 1440))
+    """A day: what is shown."""
+    latency: Samples = field(default_factory=Samples)
+    throughput: Samples = field(default_factory=lambda: Samples(more_is_better=True))
+
+    def count(self, now: float, good: bool) -> None:
+        for window in (self.recent, self.lately, self.minutes):
+            window.add(now, good)
+
+
+@dataclass(slots=True)
+class Account:
+    """One provider: our account there, and what is under way."""
+
+    in_flight: int = 0
+    aside_until: float = 0.0
+    aside_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ticket:
+    """Leave to make one attempt. Given back by `Health.attempted`."""
+
+    endpoint: Endpoint
+    probe: bool
+
+
+class Health:
+    """The health book of this process. Clock: monotonic seconds."""
+
+    def __init__(self, thresholds: Thresholds, clock: Callable[[], float]) -> None:
+        self.thresholds = thresholds
+        self._clock = clock
+        self._facts: dict[tuple[str, str], Facts] = {}
+        self._accounts: dict[str, Account] = {}
+
+    def now(self) -> float:
+        """Seconds on the clock everything here is dated by."""
+        return self._clock()
+
+    def facts(self, endpoint: Endpoint) -> Facts:
+        facts = self._facts.get(endpoint.key)
+        if facts is None:
+            facts = Facts(recent=Window(1, max(1, round(self.thresholds.outage_window))))
+            self._facts[endpoint.key] = facts
+        return facts
+
+    def account(self, slug: str) -> Account:
+        account = self._accounts.get(slug)
+        if account is None:
+            account = self._accounts[slug] = Account()
+        return account
+
+    def standing(self, endpoint: Endpoint) -> Standing:
+        """How an endpoint stands now. Changes nothing."""
+        facts = self._facts.get(endpoint.key)
+        account = self._accounts.get(endpoint.provider.slug)
+        if facts is None and account is None:
+            return _FINE
+        now = self._clock()
+        facts = facts or _UNSEEN
+        unavailable, until = self._unavailable(endpoint, facts, account or _NO_ACCOUNT, now)
+        return self._judged(facts, now, unavailable, until)
+
+    def _unavailable(self, endpoint: Endpoint, facts: Facts, account: Account, now: float) -> tuple[str | None, float]:
+        if account.aside_until > now:
+            return "provider_put_aside", account.aside_until
+        if facts.ejected_until is not None and (facts.ejected_until > now or facts.probing):
+            return "ejected", facts.ejected_until
+        if facts.cool_until > now:
+            return "cooling", facts.cool_until
+        most = endpoint.provider.max_concurrency
+        if most is not None and account.in_flight >= most:
+            return "max_concurrency", now
+        return None, 0.0
+
+    def _judged(self, facts: Facts, now: float, unavailable: str | None, until: float) -> Standing:
+        rules = self.thresholds
+        facts.recent.advance(now)
+        seen, failed = facts.recent.good + facts.recent.bad, facts.recent.bad
+        outage = seen >= rules.outage_min and failed >= rules.outage_error_rate * seen
+        facts.lately.advance(now)
+        bad = facts.lately.bad
+        total = facts.lately.good + bad
+        tier = Tier.NORMAL
+        if total >= rules.uptime_min_requests:
+            uptime = facts.lately.good / total
+            if uptime < rules.down_below:
+                tier = Tier.DOWN
+            elif uptime < rules.degraded_below:
+                tier = Tier.DEGRADED
+        # A failure or two of an endpoint hardly used must not price it out: at least ten are assumed.
+        latency, throughput = facts.latency.spread(now, 300), facts.throughput.spread(now, 300)
+        return Standing(
+            unavailable,
+            until,
+            outage,
+            tier,
+            bad / max(total, 10),
+            latency.p50 if latency else None,
+            throughput.p50 if throughput else None,
+        )
+
+    def admit(self, endpoint: Endpoint, *, insist: bool = False) -> Ticket | None:
+        """Leave to try an endpoint now, or None.
+
+        Of all who ask for an ejected endpoint whose time is over, one gets it: the probe. `insist` is for
+        the last resort and for a retry after the provider's own Retry-After: it overrides all but a probe
+        under way, so a panic is never a herd.
+        """
+        facts, account = self.facts(endpoint), self.account(endpoint.provider.slug)
+        now = self._clock()
+        probe = facts.ejected_until is not None
+        if not insist and self._unavailable(endpoint, facts, account, now)[0]:
+            return None
+        if probe and facts.probing:
+            return None
+        facts.probing = facts.probing or probe
+        if account.aside_reason and account.aside_until <= now:
+            account.aside_until = now + PUT_ASIDE
+        account.in_flight += 1
+        return Ticket(endpoint, probe)
+
+    def settle(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Give a ticket back with what became of it. Exactly once."""
+        endpoint = ticket.endpoint
+        facts, account = self.facts(endpoint), self.account(endpoint.provider.slug)
+        account.in_flight -= 1
+        if ticket.probe:
+            facts.probing = False
+        now = self._clock()
+        error = outcome.error
+        if isinstance(error, Cancelled):
+            return
+        if error is None:
+            self._timed(facts, outcome, now)
+        if error is None or not error.counts:
+            self._alive(facts, account, now, counted=error is None)
+        else:
+            self._failed(facts, now, ticket.probe)
+        if error is not None:
+            self._set_aside(facts, account, outcome, now)
+
+    def _alive(self, facts: Facts, account: Account, now: float, *, counted: bool) -> None:
+        facts.failures = 0
+        facts.ejections = 0
+        facts.ejected_until = None
+        if counted:
+            account.aside_until, account.aside_reason = 0.0, None
+            facts.count(now, True)
+
+    def _timed(self, facts: Facts, outcome: Outcome, now: float) -> None:
+        if outcome.stream and outcome.first_token is not None:
+            facts.latency.add(now, outcome.first_token)
+        if outcome.usage is not None and outcome.usage.completion and outcome.duration > 0:
+            facts.throughput.add(now, outcome.usage.completion / outcome.duration)
+
+    def _failed(self, facts: Facts, now: float, probe: bool) -> None:
+        facts.failures += 1
+        facts.count(now, False)
+        rules = self.thresholds
+        if probe or (facts.ejected_until is None and facts.failures >= rules.breaker_failures):
+            seconds = rules.breaker_ejection * 2 ** min(facts.ejections, 30)
+            facts.ejections += 1
+            facts.ejected_until = now + min(seconds, rules.breaker_ejection_max)
+
+    def _set_aside(self, facts: Facts, account: Account, outcome: Outcome, now: float) -> None:
+        error = outcome.error
+        assert error is not None
+        if error.remedy is Remedy.COOL_DOWN:
+            pause = COOL_DOWN_DEFAULT if error.retry_after is None else error.retry_after
+            facts.cool_until = max(facts.cool_until, now + pause)
+        elif error.remedy is Remedy.PUT_ASIDE:
+            account.aside_until = max(account.aside_until, now + PUT_ASIDE)
+            account.aside_reason = error.message
+
+    def uptime(self, endpoint: Endpoint, seconds: float) -> float | None:
+        """Share of minutes in which at least 80 % of attempts succeeded, of those with 10 or more, in percent.
+
+        OpenRouter's definition of October 2026. None where no minute had enough traffic.
+        """
+        facts = self._facts.get(endpoint.key)
+        if facts is None:
+            return None
+        busy = [slot for slot in facts.minutes.slots(self._clock(), seconds) if sum(slot) >= 10]
+        if not busy:
+            return None
+        return 100.0 * sum(good >= 0.8 * (good + bad) for good, bad in busy) / len(busy)
+
+    def speed(self, endpoint: Endpoint, seconds: float) -> tuple[Spread | None, Spread | None]:
+        """Percentiles of time to first token (seconds) and of throughput (output tokens a second)."""
+        facts = self._facts.get(endpoint.key)
+        if facts is None:
+            return None, None
+        now = self._clock()
+        return facts.latency.spread(now, seconds), facts.throughput.spread(now, seconds)
+
+    def ratio(self, endpoint: Endpoint, seconds: float) -> float | None:
+        """Plain share of attempts that succeeded, 0 to 1; None without attempts."""
+        facts = self._facts.get(endpoint.key)
+        slots = facts.minutes.slots(self._clock(), seconds) if facts else []
+        good, bad = sum(slot[0] for slot in slots), sum(slot[1] for slot in slots)
+        return good / (good + bad) if good + bad else None
+
+    def in_flight(self) -> int:
+        """Attempts under way."""
+        return sum(account.in_flight for account in self._accounts.values())
+
+
+_FINE = Standing()
+_UNSEEN = Facts()
+_NO_ACCOUNT = Account()

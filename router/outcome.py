@@ -1,0 +1,92 @@
+"""What became of one attempt, and of one request: the values handed to observers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from providers.dialects.base import Usage
+from providers.errors import ProviderError
+from router.catalogue import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt. Seconds; `started` on the monotonic clock."""
+
+    generation: str
+    endpoint: Endpoint
+    started: float
+    duration: float
+    error: ProviderError | None
+    """None: it answered whole."""
+    stream: bool
+    first_token: float | None = None
+    """Seconds to the first content (of a non-streamed answer: to its first byte)."""
+    usage: Usage | None = None
+    estimated: bool = False
+    """The provider reported no usage: it is estimated from what was produced."""
+    cost: Decimal = Decimal(0)
+    """USD by our price."""
+    finish_reason: str | None = None
+    upstream_status: int | None = None
+
+    @property
+    def label(self) -> str:
+        """`success`, or the error's class as a metric label."""
+        return "success" if self.error is None else _LABELS[type(self.error).__name__]
+
+
+_LABELS = {
+    "Unreachable": "unreachable",
+    "ConnectTimeout": "connect_timeout",
+    "TimedOut": "timeout",
+    "FirstTokenTimeout": "first_token_timeout",
+    "IdleTimeout": "idle_timeout",
+    "TotalTimeout": "total_timeout",
+    "Broken": "broken",
+    "BadAnswer": "bad_answer",
+    "EmptyAnswer": "empty_answer",
+    "ServerFault": "server_fault",
+    "Overloaded": "overloaded",
+    "RateLimited": "rate_limited",
+    "Refused": "refused",
+    "BadCredentials": "bad_credentials",
+    "OutOfQuota": "out_of_quota",
+    "ModelUnavailable": "model_unavailable",
+    "ContextExceeded": "context_exceeded",
+    "InvalidRequest": "invalid_request",
+    "ContentRefused": "content_refused",
+    "Cancelled": "cancelled",
+}
+"""Labels come from this fixed set, never from a provider's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One request as the client saw it. Seconds."""
+
+    generation: str
+    endpoint: Endpoint | None
+    """Who answered, or None where nobody did."""
+    status: int
+    duration: float
+    overhead: float
+    """The part of `duration` that no provider had the request."""
+    stream: bool
+    attempts: tuple[Outcome, ...] = ()
+    key: str | None = None
+    """The name of the client's key."""
+
+    @property
+    def cost(self) -> Decimal:
+        return sum((attempt.cost for attempt in self.attempts), Decimal(0))
+
+
+class Observer(Protocol):
+    """Whoever wants to know. Called synchronously; must be quick and must not raise."""
+
+    def attempted(self, outcome: Outcome) -> None: ...
+
+    def served(self, served: Served) -> None: ...

@@ -1,0 +1,34 @@
+"""The protocol of a policy: candidates in, the same candidates ordered out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from router.catalogue import Endpoint
+from router.health import Standing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """An endpoint that may serve the request."""
+
+    endpoint: Endpoint
+    standing: Standing
+    expected_cost: float
+    """USD of this request, were it served here."""
+    demoted_by: tuple[str, ...] = ()
+    severity: int = 0
+    """How far back it goes; see router.plan.DEMOTIONS."""
+
+
+class Policy(Protocol):
+    """Orders candidates that are otherwise alike. Holds no state; `rng` is the only source of chance."""
+
+    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]: ...
+
+    def chances(self, candidates: Sequence[Candidate]) -> list[float]:
+        """Each candidate's chance of being first; they sum to 1."""
+        ...

@@ -1,0 +1,45 @@
+"""Strict orders: no draw, the best first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from router.policy.base import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Candidates by a figure, the lowest first; those that are alike stay as the catalogue has them."""
+
+    figure: Callable[[Candidate], float]
+
+    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
+        return sorted(candidates, key=self.figure)
+
+    def chances(self, candidates: Sequence[Candidate]) -> list[float]:
+        first = min(candidates, key=self.figure)
+        return [float(candidate is first) for candidate in candidates]
+
+
+def _expected_cost(candidate: Candidate) -> float:
+    return candidate.expected_cost
+
+
+def _latency(candidate: Candidate) -> float:
+    latency = candidate.standing.latency
+    return math.inf if latency is None else latency
+
+
+def _throughput(candidate: Candidate) -> float:
+    throughput = candidate.standing.throughput
+    return 0.0 if throughput is None else -throughput
+
+
+PRICE = Ordered(_expected_cost)
+LATENCY = Ordered(_latency)
+"""By the median time to first token; one without figures comes last."""
+THROUGHPUT = Ordered(_throughput)
+"""By the median output tokens a second, the fastest first; one without figures comes last."""
