@@ -57,9 +57,7 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, peer: str, on_lost: Callable[[Connection], None]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, peer: str, on_lost: Callable[[Connection], None]) -> None:
         """`peer` is host:port, for messages; `on_lost` is called once, when the socket is gone."""
         self._loop = loop
         self._peer = peer

@@ -35,9 +35,7 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
-async def dial(
-    connection: Connection, origin: Origin, context: ssl.SSLContext | None, timeout: float
-) -> None:
+async def dial(connection: Connection, origin: Origin, context: ssl.SSLContext | None, timeout: float) -> None:
     """Connect `connection` to `origin` within `timeout` seconds, name resolution and TLS included.
 
     Raises Unreachable, ConnectTimeout. However it ends, no socket is left behind.
@@ -52,9 +50,7 @@ async def dial(
         raise Unreachable(f"could not connect to {origin}: {reason_of(error)}") from error
 
 
-async def _adopt(
-    connection: Connection, sock: socket.socket, context: ssl.SSLContext | None, host: str
-) -> None:
+async def _adopt(connection: Connection, sock: socket.socket, context: ssl.SSLContext | None, host: str) -> None:
     try:
         await asyncio.get_running_loop().create_connection(
             lambda: connection, sock=sock, ssl=context, server_hostname=host if context else None

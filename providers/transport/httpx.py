@@ -1,0 +1,254 @@
+"""The transport for what lean does not do (proxies, client certificates), over any of httpx's transports."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import cast
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from providers.errors import Broken, Unreachable
+from providers.tasks import spawn
+from providers.transport.base import MAX_HEAD_BYTES, MAX_HEADERS, Header, Limits
+from providers.transport.dial import ATTEMPT_DELAY, default_context
+from providers.transport.faults import FOREIGN, translated
+from providers.transport.origin import Origin, check, reason_of
+from providers.transport.pool import Slots
+
+_NOT_ASKED_FOR = ("accept", "accept-encoding", "content-type", "user-agent")
+"""Headers aiohttp would add of its own."""
+
+_reused: ContextVar[bool] = ContextVar("reused", default=False)
+"""Whether the request under way in this task was given a connection that had served another."""
+
+
+class HttpxResponse:
+    """An answer being read. Any fault or cancellation closes it."""
+
+    def __init__(self, response: httpx.Response, peer: str, on_closed: Callable[[HttpxResponse], None]) -> None:
+        self.status = response.status_code
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+        self.closing: asyncio.Task[None] | None = None
+        """Ends when the connection is given back or gone."""
+        self._stream = cast(httpx.AsyncByteStream, response.stream)
+        self._chunks: AsyncIterator[bytes] = aiter(self._stream)
+        self._peer = peer
+        self._on_closed = on_closed
+        self._reading = asyncio.Lock()
+        self._alarm: asyncio.Timeout | None = None
+        self._error: Exception | None = None
+
+    async def read(self) -> bytes:
+        """See `Response`."""
+        if self.closing is not None:
+            raise self._error or Broken("read after the answer was closed")
+        try:
+            # The alarm has no time set: `abort` and `close` let it go off, whatever the stream waits for.
+            async with self._reading, asyncio.timeout(None) as self._alarm:
+                return await self._next()
+        except FOREIGN as error:
+            fault = self._error or translated(error, self._peer, answering=True)
+            self.abort(fault)
+            raise fault from error
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._alarm = None
+
+    async def _next(self) -> bytes:
+        async for chunk in self._chunks:
+            if chunk:
+                return chunk
+        return b""
+
+    def close(self) -> None:
+        """See `Response`."""
+        self.abort(Broken("read after the answer was closed"))
+
+    def abort(self, error: Exception) -> None:
+        """See `Response`."""
+        if self.closing is not None:
+            return
+        self._error = error
+        if self._alarm is not None:
+            self._alarm.reschedule(asyncio.get_running_loop().time())
+        self.closing = spawn(self._dispose(), "httpx transport: close an answer")
+
+    async def _dispose(self) -> None:
+        try:
+            async with self._reading:  # a generator cannot be closed while it runs
+                if isinstance(self._chunks, AsyncGenerator):
+                    await self._chunks.aclose()
+                await self._stream.aclose()
+        except FOREIGN:
+            pass  # it is gone all the same
+        finally:
+            self._on_closed(self)
+
+
+class HttpxTransport:
+    """See `Transport`. Bodies are raw bytes: nothing is decoded. Redirects are answers like any other."""
+
+    def __init__(
+        self,
+        base_url: str,
+        limits: Limits,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        proxy: str | None = None,
+        http2: bool = False,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        ca_file: str | None = None,
+    ) -> None:
+        """By default over aiohttp's pool, since httpx's own loses connections to cancelled requests.
+
+        `proxy` is an http(s) URL; the environment's is never used. `cert_file` (and `key_file`) is our
+        certificate, `ca_file` what to trust instead of the system's store; all PEM.
+        `limits.idle_connections` does not apply. Raises ValueError for what cannot be done.
+        """
+        self._origin = Origin.parse(base_url)
+        self._base_url = base_url.rstrip("/")
+        self._limits = limits
+        self._slots = Slots(limits.connections)
+        self._sockets: WeakSet[socket.socket] | None = None
+        self._answers: set[HttpxResponse] = set()
+        self._closed = False
+        if transport is None:
+            _refuse_unsupported(proxy, http2)
+            context = _context(ca_file, cert_file, key_file)
+            transport = AiohttpTransport(
+                verify=context,
+                trust_env=False,
+                proxy=httpx.Proxy(proxy) if proxy else None,
+                client=lambda: self._session(context),
+            )
+        elif proxy or http2 or cert_file or key_file or ca_file:
+            raise ValueError("a transport that is passed in brings its own options")
+        self._transport: httpx.AsyncBaseTransport = transport
+
+    @property
+    def open_connections(self) -> int:
+        """See `Transport`. Over a transport that was passed in: the answers being read."""
+        if self._sockets is None:
+            return len(self._answers)
+        return sum(sock.fileno() >= 0 for sock in tuple(self._sockets))
+
+    async def open(self, path: bytes, headers: Sequence[Header], body: bytes) -> HttpxResponse:
+        """See `Transport`. Raises ValueError, before anything is sent, for headers that could smuggle."""
+        check(path, headers)
+        await self._slots.acquire()
+        try:
+            response = await self._send(self._request(path, headers, body))
+        except BaseException:
+            self._slots.release()
+            raise
+        answer = HttpxResponse(response, str(self._origin), self._given_back)
+        self._answers.add(answer)
+        return answer
+
+    def _request(self, path: bytes, headers: Sequence[Header], body: bytes) -> httpx.Request:
+        timeout = {"connect": self._limits.connect_timeout, "read": None, "write": None, "pool": None}
+        url = self._base_url + path.decode("ascii")
+        return httpx.Request("POST", url, headers=list(headers), content=body, extensions={"timeout": timeout})
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        if self._closed:
+            raise Unreachable(f"could not connect to {self._origin}: this gateway is shutting down")
+        _reused.set(False)
+        try:
+            return await self._transport.handle_async_request(request)
+        except FOREIGN as error:
+            if not (_reused.get() and _was_stale(error)):
+                raise translated(error, str(self._origin), answering=False) from error
+        try:
+            return await self._transport.handle_async_request(request)
+        except FOREIGN as error:
+            raise translated(error, str(self._origin), answering=False) from error
+
+    def _given_back(self, answer: HttpxResponse) -> None:
+        self._answers.discard(answer)
+        self._slots.release()
+
+    def _session(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
+        self._sockets = WeakSet()
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,  # bounded by our own slots
+                keepalive_timeout=self._limits.keepalive,
+                ssl=context,
+                happy_eyeballs_delay=ATTEMPT_DELAY,
+                socket_factory=self._socket,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),  # one client's cookies must not reach another's request
+            skip_auto_headers=_NOT_ASKED_FOR,
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+            max_headers=MAX_HEADERS,
+            trace_configs=[trace],
+        )
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        sock = socket.socket(family, kind, protocol)
+        if self._sockets is not None:
+            self._sockets.add(sock)
+        return sock
+
+    async def aclose(self) -> None:
+        """See `Transport`. Answers being read fail with Broken, requests that wait with Unreachable."""
+        self._closed = True
+        self._slots.open_to_all()
+        answers = tuple(self._answers)
+        for answer in answers:
+            answer.abort(Broken(f"the connection to {self._origin} was closed by this side"))
+        await asyncio.gather(*[answer.closing for answer in answers if answer.closing is not None])
+        await self._transport.aclose()
+
+
+async def _note_reuse(
+    session: aiohttp.ClientSession, context: SimpleNamespace, event: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    _reused.set(True)  # a trace runs in the task of its request
+
+
+def _was_stale(error: Exception) -> bool:
+    """Whether the peer had closed an idle connection: it ended, and no part of an answer had come."""
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ServerDisconnectedError):
+        return isinstance(cause.message, str)  # else it is the part of a head that had come
+    return isinstance(cause, aiohttp.ClientOSError) and not isinstance(cause, aiohttp.ClientConnectorError)
+
+
+def _refuse_unsupported(proxy: str | None, http2: bool) -> None:
+    if http2:
+        raise ValueError(
+            "http2: not offered, as the pool that speaks it loses connections to cancelled requests; leave it out"
+        )
+    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+        raise ValueError("proxy: only http:// and https:// proxies are supported")
+
+
+def _context(ca_file: str | None, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:
+    if not (ca_file or cert_file):
+        return default_context()
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        if cert_file:
+            context.load_cert_chain(cert_file, key_file)
+    except OSError as error:
+        names = ", ".join(name for name in (ca_file, cert_file, key_file) if name)
+        raise ValueError(f"cannot load {names}: {reason_of(error)}") from error
+    return context
