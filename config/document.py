@@ -9,6 +9,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from config.fault import Finding, KeyPath
+from config.memory import dismantle
 
 MAX_DEPTH = 64
 MAX_NODES = 2_000_000
@@ -95,15 +96,15 @@ class Document:
             at_key = at_key if position == len(path) - 1 else False
         return _line_of(key, node, at_key)
 
-    def find(self, path: KeyPath) -> KeyPath:
-        """As much of `path` as is written in the file."""
-        node = self._root
-        for position, part in enumerate(path):
-            found = self._step(node, part)
-            if found is None:
-                return path[:position]
-            node = found[1]
-        return path
+    def close(self) -> None:
+        """Frees a large document without holding up other threads; nothing can be looked up afterwards."""
+        nodes = self._root.value if isinstance(self._root, MappingNode) else []
+        values = self.data.values() if isinstance(self.data, dict) else ()
+        for section in (*(node.value for _, node in nodes), *values):
+            if isinstance(section, dict | list):
+                dismantle(section)
+        self._entries.clear()
+        self._root = self.data = None
 
     def _step(self, node: Node | None, part: str | int) -> tuple[Node | None, Node] | None:
         if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):

@@ -16,6 +16,7 @@ _PROVIDER = {"dialect": "openai", "base_url": "http://stand-in", "auth": "none"}
 _ENDPOINT = {"provider": "stand-in", "model": "stand-in", "price": _PRICE}
 _MODEL = {"context_length": 1, "endpoints": (_ENDPOINT,)}
 _KEY = {"name": "stand-in", "key_env": "STAND_IN"}
+_INDISPENSABLE: frozenset[KeyPath] = frozenset([(), ("providers",), ("models",)])
 _FIELDS: dict[str, object] = {**_PROVIDER, **_ENDPOINT, **_MODEL, **_KEY, **_PRICE}
 
 
@@ -24,18 +25,27 @@ def salvage(data: object) -> tuple[Settings, frozenset[KeyPath]] | None:
 
     None where too little is left: providers or models themselves are missing.
     """
+    data = _copy(data)
     mended: set[KeyPath] = set()
     for _ in range(_ROUNDS):
         try:
             return Settings.model_validate(data), frozenset(mended)
         except ValidationError as error:
-            for details in error.errors(include_url=False, include_context=False):
-                path = _written(data, details)
-                if path in ((), ("providers",), ("models",)):
-                    return None
-                mended.add(path)
-                data = _mend(data, path, path)
+            places = {_written(data, details) for details in error.errors(include_url=False, include_context=False)}
+        if not places.isdisjoint(_INDISPENSABLE):
+            return None
+        mended |= places
+        # The deepest first: what is left out takes nothing with it that is still to be mended.
+        for path in sorted(places, key=len, reverse=True):
+            _mend(data, path)
     return None
+
+
+def _copy(node: Any) -> Any:
+    """Lists in place of tuples, so that values can be replaced."""
+    if isinstance(node, dict):
+        return {key: _copy(value) for key, value in node.items()}
+    return [_copy(value) for value in node] if isinstance(node, tuple) else node
 
 
 def _written(data: Any, details: ErrorDetails) -> KeyPath:
@@ -51,23 +61,26 @@ def _written(data: Any, details: ErrorDetails) -> KeyPath:
     return path
 
 
-def _mend(node: Any, rest: KeyPath, path: KeyPath) -> Any:
-    """A copy of `node` in which the value at `rest` is replaced; None stands for "left out"."""
-    if not rest:
-        return _stand_in(node, path)
-    head, *tail = rest
-    if isinstance(node, dict):
-        value = _mend(node.get(str(head)), tuple(tail), path)
-        others = {key: item for key, item in node.items() if key != head}
-        return others if value is None else {**others, head: value}
-    if isinstance(node, tuple) and isinstance(head, int) and head < len(node):
-        value = _mend(node[head], tuple(tail), path)
-        # A list keeps its positions, so that later findings point where they should.
-        return None if value is None else (*node[:head], value, *node[head + 1 :])
-    return None
+def _mend(data: Any, path: KeyPath) -> None:
+    """Replaces the value at `path`, or leaves it out: then the schema's default holds."""
+    *way, last = path
+    parents = [data]
+    for part in way:
+        if isinstance(parents[-1], dict) and part not in parents[-1]:
+            return  # left out with a neighbour
+        parents.append(parents[-1][part])
+    parent = parents[-1]
+    value = _stand_in(path, parent.get(last) if isinstance(parent, dict) else parent[last])
+    if value is not None:
+        parent[last] = _copy(value)
+    elif isinstance(parent, dict):
+        parent.pop(last, None)
+    else:
+        # A list keeps its positions, so that later findings point where they should: it goes as a whole.
+        parents[-2].pop(way[-1], None)
 
 
-def _stand_in(node: Any, path: KeyPath) -> Any:
+def _stand_in(path: KeyPath, node: Any) -> Any:
     match path:
         case ("providers", _):
             named = isinstance(node, dict) and isinstance(node.get("name"), str)
