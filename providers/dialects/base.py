@@ -9,6 +9,7 @@ from typing import Protocol
 
 from providers.errors import ProviderError
 from providers.splice import JsonObject
+from providers.usage import Usage as Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +44,6 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens one answer used. `prompt` includes `cached`, `completion` includes `reasoning`."""
-
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
-    reported_cost: Decimal | None = None
-    """USD as the upstream itself reported it."""
-    raw: bytes | None = None
-    """The upstream's usage object."""
-
-
-@dataclass(frozen=True, slots=True)
 class Tail:
     """What is known only when the answer is complete, as JSON to splice in."""
 
@@ -65,6 +51,8 @@ class Tail:
     """USD for the whole request, by our price."""
     metadata: bytes | None = None
     """`openrouter_metadata`, where the client asked for it."""
+    usage: Usage | None = None
+    """Shown instead of what the upstream reported: estimated, or summed over the attempts of a rescue."""
 
 
 class Whole(Protocol):
@@ -74,7 +62,9 @@ class Whole(Protocol):
     def usage(self) -> Usage | None: ...
 
     @property
-    def finish_reason(self) -> str | None: ...
+    def finish_reason(self) -> str | None:
+        """Of the first choice; never None for a complete answer."""
+        ...
 
     @property
     def produced(self) -> int:
@@ -94,17 +84,40 @@ class StreamReader(Protocol):
     held back too, until `finish`.
     """
 
-    events: int
-    """Data events seen so far; comments do not count."""
-    started: bool
-    """Content was handed out."""
-    ended: bool
-    """`[DONE]` or an error was seen: feed no more."""
-    error: ProviderError | None
-    """Why the stream is broken."""
-    usage: Usage | None
-    finish_reason: str | None
-    produced: int
+    @property
+    def events(self) -> int:
+        """Data events seen so far; comments do not count."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """Content was handed out."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """`[DONE]` or an error was seen: feed no more."""
+        ...
+
+    @property
+    def error(self) -> ProviderError | None:
+        """Why the stream is broken."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream reported last."""
+        ...
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Of the first choice."""
+        ...
+
+    @property
+    def produced(self) -> int:
+        """Bytes of text, reasoning and tool arguments so far."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """Never raises; a fault shows in `error`. What came before the fault is still returned."""
@@ -127,7 +140,8 @@ class StreamReader(Protocol):
 class Dialect(Protocol):
     """One kind of upstream."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def encode(self, call: Call) -> bytes:
         """The upstream request's body. Raises InvalidRequest."""

@@ -1,0 +1,171 @@
+"""Tool calls made right for the strictest client: one index, id, type and name a call, arguments a string."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+from providers.dialects.edit import as_string, changed, each_item, members_of, text_of
+from providers.reasoning import is_text
+from providers.splice import raw_items, value_of
+
+_FUNCTION = b'"function"'
+_TYPES = (None, b"null", b'""', b'"builtin_function"')
+_ABSENT = (None, b"null")
+
+
+def new_id() -> bytes:
+    """An id, as JSON, for a call that came without one."""
+    return b'"call_' + secrets.token_hex(12).encode() + b'"'
+
+
+def whole_calls(calls: bytes) -> bytes:
+    """The `tool_calls` of a complete message. Raises ValueError."""
+    return each_item(calls, _whole_call)
+
+
+def _whole_call(call: bytes) -> bytes:
+    members = members_of(call)
+    changes: dict[str, bytes | None] = {}
+    if not is_text(members.get("id")):
+        changes["id"] = new_id()
+    if members.get("type") in _TYPES:
+        changes["type"] = _FUNCTION
+    function = members.get("function")
+    if function is not None and function.startswith(b"{"):
+        inner = members_of(function)
+        arguments = inner.get("arguments")
+        if arguments in (*_ABSENT, b'""'):
+            changes["function"] = changed(function, inner, {"arguments": b'"{}"'})
+        elif arguments is not None and not arguments.startswith(b'"'):
+            changes["function"] = changed(function, inner, {"arguments": as_string(arguments)})
+    return changed(call, members, changes)
+
+
+class _Call:
+    """What was sent of one call so far."""
+
+    __slots__ = ("complete", "id", "index", "made_up", "named")
+
+    def __init__(self, index: bytes, id_: bytes | None) -> None:
+        self.index = index
+        self.made_up = not is_text(id_)
+        self.id = new_id() if id_ is None or self.made_up else id_
+        self.named = False
+        self.complete = False
+        """It was opened with its arguments whole: another name is another call."""
+
+
+class CallStream:
+    """The tool calls of one choice of a stream."""
+
+    __slots__ = ("_by_id", "_by_index", "_last", "count", "produced")
+
+    def __init__(self) -> None:
+        self._by_index: dict[bytes, _Call] = {}
+        self._by_id: dict[bytes, _Call] = {}
+        self._last: _Call | None = None
+        self.count = 0
+        """Calls opened so far."""
+        self.produced = 0
+        """Bytes of names and arguments so far."""
+
+    def delta(self, calls: bytes) -> bytes | None:
+        """The `tool_calls` of one delta, or None where it says nothing. Raises ValueError."""
+        items = [self._item(item, members_of(item)) for item in raw_items(calls)]
+        fixed = [item for item in items if item is not None]
+        return b"[" + b",".join(fixed) + b"]" if fixed else None
+
+    def _item(self, item: bytes, members: dict[str, bytes]) -> bytes | None:
+        function = members.get("function")
+        has_function = function is not None and function.startswith(b"{")
+        inner = members_of(function) if function is not None and has_function else {}
+        call = self._find(members, inner)
+        opens = call is None
+        if call is None:
+            call = self._open(members)
+        changes = _opening(call, members) if opens else _continuing(call, members)
+        edited = self._function(call, inner, opens) if has_function else {}
+        if not opens and not _says_something(members, {**inner, **edited}):
+            return None
+        if edited and function is not None:
+            changes["function"] = changed(function, inner, edited)
+        return changed(item, members, changes)
+
+    def _find(self, members: Mapping[str, bytes], inner: Mapping[str, bytes]) -> _Call | None:
+        """The call that a delta goes on with; None: it opens one."""
+        index, id_, named = members.get("index", b"null"), members.get("id"), is_text(inner.get("name"))
+        at_index = self._by_index.get(index)
+        if id_ is not None and is_text(id_):
+            known = self._by_id.get(id_)
+            if known is not None:
+                return None if named and index != b"null" and at_index is None else known
+            return at_index if at_index is not None and at_index.made_up and not named else None
+        call = self._last if index == b"null" else at_index
+        if call is None and not named:
+            return self._last
+        return None if call is not None and call.complete and named else call
+
+    def _open(self, members: Mapping[str, bytes]) -> _Call:
+        call = _Call(b"%d" % self.count, members.get("id"))
+        self.count += 1
+        self._by_id[call.id] = call
+        self._last = call
+        index = members.get("index")
+        if index is not None and index != b"null":
+            self._by_index[index] = call
+        return call
+
+    def _function(self, call: _Call, inner: Mapping[str, bytes], opens: bool) -> dict[str, bytes | None]:
+        changes: dict[str, bytes | None] = {}
+        name = inner.get("name")
+        if name is not None and (call.named or (not is_text(name) and not opens)):
+            changes["name"] = None
+        elif is_text(name):
+            call.named = True
+        arguments = inner.get("arguments")
+        if arguments in _ABSENT or arguments is None:
+            if opens or arguments is not None:
+                changes["arguments"] = arguments = b'""'
+        elif not arguments.startswith(b'"'):
+            changes["arguments"] = arguments = as_string(arguments)
+        if arguments is not None:
+            self.produced += len(arguments) - 2
+            call.complete = opens and _is_object(arguments)
+        return changes
+
+
+def _opening(call: _Call, members: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    changes: dict[str, bytes | None] = {}
+    if members.get("index") != call.index:
+        changes["index"] = call.index
+    if members.get("id") != call.id:
+        changes["id"] = call.id
+    if members.get("type") in _TYPES:
+        changes["type"] = _FUNCTION
+    return changes
+
+
+def _continuing(call: _Call, members: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    changes: dict[str, bytes | None] = {name: None for name in ("id", "type") if name in members}
+    if members.get("index") != call.index:
+        changes["index"] = call.index
+    return changes
+
+
+def _says_something(members: Mapping[str, bytes], function: Mapping[str, bytes | None]) -> bool:
+    """Whether anything is left of a later delta once id, type and name are taken away."""
+    if any(name not in ("index", "id", "type", "function") for name in members):
+        return True
+    return any(value not in (None, b'""') for value in function.values())
+
+
+def _is_object(arguments: bytes) -> bool:
+    """Whether the arguments came whole, in one delta."""
+    text = text_of(arguments)
+    if not text.startswith("{") or not text.rstrip().endswith("}"):
+        return False
+    try:
+        return isinstance(value_of(text.encode()), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,177 @@
+"""A complete answer: the upstream's JSON in, the client's out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from providers.classify import classify_in_band
+from providers.dialects.base import Envelope, Tail, Usage
+from providers.dialects.content import flattened
+from providers.dialects.edit import (
+    changed,
+    each_item,
+    hide_lone_surrogates,
+    members_of,
+    objects_of,
+    restored,
+    text_of,
+)
+from providers.dialects.profile import Profile
+from providers.dialects.render import COMPLETION, envelope_members
+from providers.dialects.tools import whole_calls
+from providers.errors import BadAnswer, EmptyAnswer
+from providers.reasoning import (
+    CONTENT,
+    DETAILS,
+    EMPTY_VALUES,
+    FIELDS,
+    PLAIN,
+    in_all_shapes,
+    is_text,
+    text_of_details,
+)
+from providers.redact import is_markup
+from providers.splice import JsonObject, encode
+from providers.usage import parse_usage, render_usage
+
+_NULL = b"null"
+_NO_ERROR = EMPTY_VALUES | {b"false"}
+_SPACE = b" \t\r\n\xef\xbb\xbf"
+_SAYING = frozenset(("content", "tool_calls", "refusal", "audio", "images", "function_call", *FIELDS))
+
+
+class WholeAnswer:
+    """`base.Whole` for every profile. Raises ProviderError where the answer is none."""
+
+    def __init__(self, data: bytes, envelope: Envelope, profile: Profile) -> None:
+        self._envelope = envelope
+        self._profile = profile
+        self._body, self._stand_ins = _read(data)
+        error = self._body.values.get("error", _NULL)
+        if error not in _NO_ERROR:
+            raise classify_in_band(error, profile.errors)
+        self._choices = self._body.get("choices") or _NULL
+        choices = _choices(self._body, self._choices, profile)
+        self.produced = sum(_produced(choice.get("message", _NULL)) for choice in choices)
+        self.finish_reason: str | None = None
+        self._judge(choices)
+        usage = self._body.get("usage")
+        self.usage: Usage | None = None if usage is None else parse_usage(usage)
+
+    def render(self, tail: Tail) -> bytes:
+        """See `base.Whole`."""
+        ours = envelope_members(self._envelope, COMPLETION)
+        changes: dict[str, bytes | None] = dict(ours)
+        if "provider" not in self._body:
+            # Its place is after the model, not at the end.
+            changes["model"] = ours["model"] + b',"provider":' + ours["provider"]
+            del changes["provider"]
+        changes["choices"] = each_item(self._choices, self._choice)
+        changes["usage"] = render_usage(tail.usage or self.usage, tail.cost)
+        changes["openrouter_metadata"] = tail.metadata
+        changes["error"] = None
+        return restored(self._body.rewritten(changes), self._stand_ins)
+
+    def _judge(self, choices: list[dict[str, bytes]]) -> None:
+        reasons = []
+        for choice in choices:
+            reason = self._reason(choice)
+            if reason == "error":
+                code = text_of(choice.get("finish_reason", _NULL))
+                raise classify_in_band(choice.get("error") or encode({"code": code}), self._profile.errors)
+            reasons.append(reason)
+        if all(reason in ("stop", "tool_calls") for reason in reasons) and not any(map(_says, choices)):
+            raise EmptyAnswer("The provider's answer has nothing in it.")
+        self.finish_reason = reasons[0]
+
+    def _reason(self, choice: Mapping[str, bytes]) -> str:
+        native = text_of(choice.get("finish_reason", _NULL))
+        reason = self._profile.finish_reason(native if native != "null" else "")
+        calls = members_of(choice["message"]).get("tool_calls", _NULL)
+        return "tool_calls" if reason == "stop" and calls not in EMPTY_VALUES else reason
+
+    def _choice(self, choice: bytes) -> bytes:
+        members = members_of(choice)
+        changes: dict[str, bytes | None] = {
+            "finish_reason": encode(self._reason(members)),
+            "message": self._message(members["message"]),
+        }
+        if members.get("native_finish_reason", _NULL) == _NULL:
+            changes["native_finish_reason"] = members.get("finish_reason", _NULL)
+        return changed(choice, members, changes)
+
+    def _message(self, message: bytes) -> bytes:
+        members = members_of(message)
+        changes: dict[str, bytes | None] = {}
+        if not is_text(members.get("role")):
+            changes["role"] = b'"assistant"'
+        content = members.get("content")
+        if content is None:
+            changes["content"] = _NULL
+        elif content.startswith(b"["):
+            changes["content"], thoughts = flattened(content)
+            if is_text(thoughts):
+                members.setdefault(CONTENT, thoughts)
+                changes[CONTENT] = thoughts
+        calls = members.get("tool_calls", _NULL)
+        if calls.startswith(b"[") and calls != b"[]":
+            changes["tool_calls"] = whole_calls(calls)
+        changes.update(self._reasoning(members))
+        return changed(message, members, changes)
+
+    def _reasoning(self, members: Mapping[str, bytes]) -> dict[str, bytes | None]:
+        if self._envelope.exclude_reasoning:
+            return {field: None for field in FIELDS if field in members}
+        return in_all_shapes(members) if self._profile.emits == "text" else {}
+
+
+def _read(data: bytes) -> tuple[JsonObject, dict[bytes, bytes]]:
+    """The answer's object, and stand-ins for what is no valid text in it."""
+    body = data.strip(_SPACE)
+    if not body:
+        raise BadAnswer("The provider's answer is empty.")
+    if not body.isascii():
+        body = body.decode("utf-8", "replace").encode()
+    try:
+        return JsonObject(body), {}
+    except ValueError:
+        pass
+    masked, stand_ins = hide_lone_surrogates(body)
+    try:
+        return JsonObject(masked), stand_ins
+    except ValueError as error:
+        what = "a page" if is_markup(body[:200].decode("utf-8", "replace")) else "something that is not a JSON object"
+        raise BadAnswer(f"The provider answered with {what} instead of a completion.") from error
+
+
+def _choices(body: JsonObject, choices: bytes, profile: Profile) -> list[dict[str, bytes]]:
+    """The choices' members; each has a message that is an object."""
+    if choices == _NULL and "choices" not in body:
+        if any(name in body for name in ("message", "msg", "detail", "error_msg", "code")):
+            raise classify_in_band(body.data, profile.errors)
+        raise BadAnswer("The provider's answer has no choices.")
+    try:
+        found = objects_of(choices)
+    except ValueError as error:
+        raise BadAnswer("The provider's answer has no list of choices.") from error
+    if not found:
+        raise EmptyAnswer("The provider's answer has an empty list of choices.")
+    if not all(choice.get("message", _NULL).startswith(b"{") for choice in found):
+        raise BadAnswer("A choice in the provider's answer has no message.")
+    return found
+
+
+def _says(choice: Mapping[str, bytes]) -> bool:
+    members = members_of(choice["message"])
+    return any(members.get(name, _NULL) not in EMPTY_VALUES for name in _SAYING)
+
+
+def _produced(message: bytes) -> int:
+    members = members_of(message)
+    content = members.get("content", _NULL)
+    calls = members.get("tool_calls", _NULL)
+    reasoning = next((text for field in (PLAIN, CONTENT) if is_text(text := members.get(field, _NULL))), None)
+    if reasoning is None:
+        reasoning = text_of_details(members.get(DETAILS, b"[]"))
+    said = len(reasoning) - 2 + (len(calls) if calls.startswith(b"[") else 0)
+    return said + (len(content) - 2 if content.startswith((b'"', b"[")) else 0)

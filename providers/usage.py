@@ -1,0 +1,137 @@
+"""Token usage: read from every form an upstream reports it in, and rendered as OpenRouter does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from providers.splice import JsonObject, encode, raw_members, value_of
+
+_PROMPT = ("prompt_tokens", "input_tokens")
+_COMPLETION = ("completion_tokens", "output_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens one answer used. `prompt` includes `cached`, `completion` includes `reasoning`."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    reported_cost: Decimal | None = None
+    """USD as the upstream itself reported it."""
+    raw: bytes | None = None
+    """The upstream's usage object."""
+
+
+def parse_usage(raw: bytes) -> Usage | None:
+    """A provider's usage object, or None where it is none (null, empty, malformed)."""
+    try:
+        fields = value_of(raw)
+        members = raw_members(raw)
+    except ValueError:
+        return None
+    if not fields:
+        return None
+    prompt, completion = _first(fields, _PROMPT), _first(fields, _COMPLETION)
+    reasoning = _most(fields, ("reasoning_tokens",), ("completion_tokens_details", "reasoning_tokens"))
+    if reasoning and _first(fields, ("total_tokens",)) == prompt + completion + reasoning:
+        completion += reasoning  # some (xAI) report an answer without its reasoning
+    return Usage(
+        prompt=prompt,
+        completion=completion,
+        cached=min(prompt, _cached(fields)),
+        cache_write=_most(fields, ("cache_creation_input_tokens",), ("prompt_tokens_details", "cache_write_tokens")),
+        reasoning=min(completion, reasoning),
+        reported_cost=_cost(members.get("cost")),
+        raw=raw,
+    )
+
+
+def render_usage(usage: Usage | None, cost: Decimal | None) -> bytes | None:
+    """The client's `usage` object: the upstream's own bytes, completed and priced. None: nothing is known.
+
+    `cost` is in USD; None leaves what the upstream gave.
+    """
+    if usage is None:
+        return None if cost is None else b'{"cost":' + render_decimal(cost) + b"}"
+    source = JsonObject(usage.raw or b"{}")
+    changes: dict[str, bytes | None] = dict(_missing_counts(source, usage))
+    _detail(changes, source, "prompt_tokens_details", "cached_tokens", usage.cached)
+    _detail(changes, source, "completion_tokens_details", "reasoning_tokens", usage.reasoning)
+    if cost is not None:
+        changes["cost"] = render_decimal(cost)
+        changes["cost_details"] = _cost_details(source, usage.reported_cost)
+    return source.rewritten(changes)
+
+
+def render_decimal(value: Decimal) -> bytes:
+    """Plain notation, no exponent, no trailing zeros."""
+    text = format(value, "f")
+    return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
+
+
+def _count(value: Any) -> int:
+    """A token count in whatever number it came as; 0 where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return 0
+    return max(0, int(value)) if abs(value) < 1e15 else 0
+
+
+def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    return next((_count(fields[name]) for name in names if fields.get(name) is not None), 0)
+
+
+def _most(fields: Mapping[str, Any], *paths: tuple[str, ...]) -> int:
+    """The largest of one number reported under several names."""
+    return max(_count(_at(fields, path)) for path in paths)
+
+
+def _at(fields: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        fields = fields.get(name) if isinstance(fields, dict) else None
+    return fields
+
+
+def _cached(fields: Mapping[str, Any]) -> int:
+    return _most(fields, ("cached_tokens",), ("prompt_tokens_details", "cached_tokens"), ("prompt_cache_hit_tokens",))
+
+
+def _cost(raw: bytes | None) -> Decimal | None:
+    """A cost with every digit it was spelled with. Perplexity reports an object with a total."""
+    if raw is None:
+        return None
+    if raw.startswith(b"{"):
+        return _cost(raw_members(raw).get("total_cost"))
+    try:
+        cost = Decimal(raw.decode().strip('"'))
+    except InvalidOperation:
+        return None
+    return cost if cost.is_finite() and cost >= 0 else None
+
+
+def _missing_counts(source: JsonObject, usage: Usage) -> dict[str, bytes]:
+    counts = {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+    }
+    return {name: encode(count) for name, count in counts.items() if source.get(name) is None}
+
+
+def _detail(changes: dict[str, bytes | None], source: JsonObject, group: str, name: str, count: int) -> None:
+    """See to it that `group` is an object with `name` in it; what it has stays as it is."""
+    details = source.get(group)
+    inner = JsonObject(details if details is not None and details.startswith(b"{") else b"{}")
+    if inner.get(name) is None:
+        changes[group] = inner.rewritten({name: encode(count)})
+
+
+def _cost_details(source: JsonObject, reported: Decimal | None) -> bytes:
+    details = source.get("cost_details")
+    inner = JsonObject(details if details is not None and details.startswith(b"{") else b"{}")
+    return inner.rewritten({"upstream_inference_cost": b"null" if reported is None else render_decimal(reported)})
