@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import ssl
 import sys
 import time
 from typing import Any
 
 import pytest
+import trustme
 
 from providers.sandbox import Answer, Dialect, Hang, KeepAlive, Sandbox, Slow, Status
 from tests.providers.sandbox.raw import QUESTION, ask, drained, opened, request
@@ -121,16 +123,21 @@ async def test_refusing_can_drop_answers_under_way() -> None:
         assert box.requests[0].closed_by_peer_at is None
 
 
+def live_timers() -> int:
+    scheduled = vars(asyncio.get_running_loop())["_scheduled"]
+    return sum(not handle.cancelled() for handle in scheduled)
+
+
 @pytest.mark.parametrize("behaviour", [Hang(), Hang(1), Slow(first_token=60), KeepAlive(every=0.001)])
 async def test_closing_is_prompt_and_leaves_no_task_or_timer(behaviour: Any) -> None:
-    tasks = len(asyncio.all_tasks())
+    tasks, timers = len(asyncio.all_tasks()), live_timers()
     async with Sandbox("moonshot") as box:
         box.always(behaviour)
         clients = [await opened(box) for _ in range(5)]
         await box.until(lambda: box.answering == 5)
         start = time.monotonic()
     assert time.monotonic() - start < 1
-    assert len(asyncio.all_tasks()) == tasks
+    assert (len(asyncio.all_tasks()), live_timers()) == (tasks, timers)
     assert box.open_connections == 0
     for reader, writer in clients:
         await drained(reader, writer)
@@ -157,6 +164,18 @@ async def test_several_sandboxes_share_a_loop() -> None:
     async with Sandbox("moonshot") as one, Sandbox("openrouter") as two:
         one.script(Status(500))
         assert [(await ask(box)).status for box in (one, two)] == [500, 200]
+
+
+async def test_it_speaks_tls() -> None:
+    authority = trustme.CA()
+    served, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(served)
+    authority.configure_trust(trusting)
+    async with Sandbox("moonshot", tls=served) as box:
+        assert box.base_url.startswith("https://127.0.0.1:")
+        reader, writer = await asyncio.open_connection("127.0.0.1", box.port, ssl=trusting)
+        writer.write(request(box, None, "/models", box.key, close=True))
+        assert (await drained(reader, writer)).status == 200
 
 
 async def test_waiting_for_what_never_comes_times_out() -> None:
