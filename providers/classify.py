@@ -199,7 +199,8 @@ def classify_in_band(error: bytes, kinds: Mapping[str, Kind] = MappingProxyType(
     """What an error inside a 200 means: the bytes of its `error` value, or of the whole object."""
     said = parse_error(error)
     status = said.status or 200
-    message = shown(said.message) or "The provider reported an error in its answer, without saying which."
+    which = f": {said.codes[0]}." if said.codes and said.codes[0] else ", without saying which."
+    message = shown(said.message) or shown("The provider reported an error in its answer" + which)
     return _error(said, status, message, kept(error.decode("utf-8", "replace")), {}, kinds)
 
 

@@ -18,6 +18,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(account|organization|org|user|uid|tenant)(:?\s+)[{<]?(?=[\w-]*\d)[\w-]{8,}[}>]?"), r"\1\2***"),
     (re.compile(r"<(?:ak-|\*{3})[^>]*>|[{<][\w-]{16,}[}>]"), "***"),
     (re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.]+\b"), "***"),
+    (re.compile(r"\*{4,}"), "***"),
 )
 _MARKUP = re.compile(r"(?is)<!doctype|<(?:html|head|body|script|title|center|h1|div|style)\b")
 _BLANKS = re.compile(r"[\x00-\x20\x7f]+")

@@ -155,6 +155,7 @@ class Reader:
         masked, stand_ins = hide_lone_surrogates(data) if b"\\u" in data else (data, {})
         if stand_ins:
             chunk = self._event(Event(masked), at_end)
+            self._templates.forget()
             return restored(chunk, stand_ins)
         if b"\n" in data:  # events that no blank line parted
             return self._take([Event(line) for line in data.split(b"\n")], at_end=at_end)

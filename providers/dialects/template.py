@@ -38,19 +38,24 @@ class Templates:
     def apply(self, data: bytes) -> bytes | None:
         """The client's event for one that equals the last but for its delta; None: it must be read in full.
 
-        Sound, because what stands between the two must itself be one JSON object. Raises ValueError.
+        Sound, because what stands between the two must itself be one JSON object.
         """
         template = self._template
         if template is None or not (data.startswith(template.prefix) and data.endswith(template.suffix)):
             return None
         delta = data[len(template.prefix) : -len(template.suffix)]
-        if not delta.startswith(b"{"):
+        if not (delta.startswith(b"{") and delta.endswith(b"}")):
             return None
-        if not delta.isascii():
-            delta = as_utf8(delta)
+        try:
+            made = template.choice.delta(delta if delta.isascii() else as_utf8(delta))
+        except ValueError:  # more members than the last chunk had, or a fault: for the full reading to see
+            return None
         self._tries = _TRIES
-        made = template.choice.delta(delta)
         return b"" if made is None else template.before + made + template.after
+
+    def forget(self) -> None:
+        """Read the next chunk in full."""
+        self._template = None
 
     def learn(self, data: bytes, choice: Mapping[str, bytes], stream: ChoiceStream, more: Mapping[str, bytes]) -> None:
         """Remember the surroundings of the only choice of a chunk that carried nothing but its delta."""

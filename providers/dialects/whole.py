@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 
 from providers.classify import classify_in_band
 from providers.dialects.base import Envelope, Tail, Usage
@@ -66,7 +67,8 @@ class WholeAnswer:
             # Its place is after the model, not at the end.
             changes["model"] = ours["model"] + b',"provider":' + ours["provider"]
             del changes["provider"]
-        changes["choices"] = each_item(self._choices, self._choice)
+        positions = count()
+        changes["choices"] = each_item(self._choices, lambda choice: self._choice(choice, next(positions)))
         changes["usage"] = render_usage(tail.usage or self.usage, tail.cost)
         changes["openrouter_metadata"] = tail.metadata
         changes["error"] = None
@@ -90,12 +92,14 @@ class WholeAnswer:
         calls = members_of(choice["message"]).get("tool_calls", _NULL)
         return "tool_calls" if reason == "stop" and calls not in EMPTY_VALUES else reason
 
-    def _choice(self, choice: bytes) -> bytes:
+    def _choice(self, choice: bytes, position: int) -> bytes:
         members = members_of(choice)
         changes: dict[str, bytes | None] = {
             "finish_reason": encode(self._reason(members)),
             "message": self._message(members["message"]),
         }
+        if members.get("index", _NULL) == _NULL:
+            changes["index"] = encode(position)
         if members.get("native_finish_reason", _NULL) == _NULL:
             changes["native_finish_reason"] = members.get("finish_reason", _NULL)
         return changed(choice, members, changes)
@@ -170,8 +174,9 @@ def _produced(message: bytes) -> int:
     members = members_of(message)
     content = members.get("content", _NULL)
     calls = members.get("tool_calls", _NULL)
-    reasoning = next((text for field in (PLAIN, CONTENT) if is_text(text := members.get(field, _NULL))), None)
-    if reasoning is None:
-        reasoning = text_of_details(members.get(DETAILS, b"[]"))
-    said = len(reasoning) - 2 + (len(calls) if calls.startswith(b"[") else 0)
-    return said + (len(content) - 2 if content.startswith((b'"', b"[")) else 0)
+    parts = flattened(content) if content.startswith(b"[") else (content, b"")
+    thoughts = next((text for field in (PLAIN, CONTENT) if is_text(text := members.get(field, _NULL))), None)
+    if thoughts is None:
+        thoughts = text_of_details(members.get(DETAILS, b"[]"))
+    said = sum(len(text) - 2 for text in (*parts, thoughts) if is_text(text))
+    return said + (len(calls) if calls.startswith(b"[") else 0)
