@@ -186,17 +186,14 @@ class Document:
 
 
 def _compose(text: str) -> Node | None:
-    loader = _Loader(text)
     try:
-        node: Node | None = loader.get_single_node()
+        node: Node | None = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise NotYaml(line, f"not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise NotYaml(_line_at(text, error), "not valid YAML: a character that YAML does not allow") from None
-    finally:
-        loader.dispose()
     return node
 
 

@@ -18,7 +18,7 @@ _PHRASES = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
-    "string_type": "must be text; put it in quotes",
+    "string_type": "must be text; a number or date that is meant as text goes in quotes",
     "string_pattern_mismatch": "has characters that are not allowed here",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
