@@ -119,7 +119,7 @@ class Attempt:
                 response = await self._open()
                 if job.ask.stream:
                     return await self._first_content(response)
-                first = await response.read()
+                first = await _first_of_body(response)
         except TimeoutError:
             raise self._timed_out(patience) from None
         self._first_token = self._loop.time() - self._started
@@ -165,6 +165,7 @@ class Attempt:
         if reader.error is not None and not out:
             raise reader.error
         self._first_token = self._loop.time() - self._started
+        self._events = reader.events
         timeouts = self._job.timeouts
         self._watch = Watch(response, timeouts.idle, self._job.deadline)
         return out
@@ -175,10 +176,11 @@ class Attempt:
         return reader.feed(data) if data else reader.eof()
 
     async def _read_whole(self, response: Response, first: bytes) -> Whole:
-        watch = self._watch = Watch(response, self._job.timeouts.total, self._job.deadline)
+        watch = self._watch = Watch(response, self._job.timeouts.idle, self._job.deadline)
         pieces, size, piece = [first], len(first), first
         while piece:
             piece = await response.read()
+            watch.touch()
             pieces.append(piece)
             size += len(piece)
             if size > MAX_ANSWER:
@@ -261,6 +263,13 @@ class Attempt:
             finish_reason=source.finish_reason if source is not None else None,
             upstream_status=self._response.status if self._response is not None else None,
         )
+
+
+async def _first_of_body(response: Response) -> bytes:
+    """The body's first bytes that say anything; padding sent while the provider thinks does not count."""
+    while (piece := await response.read()) and not piece.strip():
+        pass
+    return piece
 
 
 async def _read_up_to(response: Response, most: int) -> bytes:

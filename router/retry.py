@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_base, wait_exponential_jitter
+from tenacity.wait import wait_base, wait_exponential, wait_random
 
 from config.schema import Retries
 from providers.errors import ProviderError, RateLimited
@@ -25,14 +25,15 @@ def worth_repeating(error: BaseException, rules: Retries) -> bool:
 
 class _Pause(wait_base):
     def __init__(self, rules: Retries) -> None:
-        self._backoff = wait_exponential_jitter(initial=rules.backoff, max=rules.backoff_max, jitter=rules.backoff)
+        self._most = rules.backoff_max
+        self._backoff = wait_exponential(multiplier=rules.backoff) + wait_random(0, rules.backoff)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None else None
         if isinstance(error, RateLimited) and error.retry_after is not None:
             return error.retry_after
-        return self._backoff(retry_state)
+        return min(self._most, self._backoff(retry_state))
 
 
 async def once_more(failed: ProviderError, rules: Retries, sleep: Sleep, call: Callable[[], Awaitable[T]]) -> T:

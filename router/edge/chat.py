@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 from router.ask import Ask, parse
@@ -14,6 +15,9 @@ from router.edge.disconnect import Departure
 from router.edge.errors import send_error
 from router.edge.stream import Stream
 from router.errors import ApiError
+
+
+log = logging.getLogger("turnout")
 
 
 class Chat:
@@ -61,9 +65,20 @@ class Chat:
             else:
                 await self._whole(ask, request, send)
 
+    async def _complete(self, ask: Ask, request: Request) -> Answer:
+        """An answer under way. Raises ApiError, and nothing else but for being cancelled: a fault of ours is logged and
+        told as a 500 that says no more."""
+        try:
+            return await self._core.complete(ask, request)
+        except ApiError:
+            raise
+        except Exception:
+            log.exception("request %s failed in the gateway", request.generation)
+            raise ApiError("The gateway failed on this request; its log says why.") from None
+
     async def _whole(self, ask: Ask, request: Request, send: Send) -> None:
         try:
-            answer = await self._core.complete(ask, request)
+            answer = await self._complete(ask, request)
         except ApiError as error:
             await send_error(send, error, request.generation)
             return
@@ -75,7 +90,7 @@ class Chat:
     async def _streamed(self, ask: Ask, request: Request, send: Send) -> None:
         with Stream(send, request.generation) as stream:
             try:
-                answer = await self._core.complete(ask, request)
+                answer = await self._complete(ask, request)
             except ApiError as error:
                 await stream.refuse(error)
                 return

@@ -121,6 +121,8 @@ class Bench:
 
     async def __aenter__(self) -> Bench:
         self._caplog.set_level(logging.DEBUG)
+        for noisy in ("openai", "httpcore2", "httpx2", "httpcore", "httpx"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self._unretrieved.append(context))
         self._tasks = asyncio.all_tasks()
