@@ -18,6 +18,7 @@ from router.tokens import Estimate, estimate
 MAX_KEYS = 1_000
 MAX_DEPTH = 200
 MAX_FALLBACK_MODELS = 3
+MAX_COUNT = 2**31 - 1
 
 PARAMETERS = frozenset(
     [
@@ -189,8 +190,8 @@ def _models(fields: _Fields) -> tuple[str, ...]:
 def _check_ranges(fields: _Fields) -> None:
     for name in ("max_tokens", "max_completion_tokens", "n"):
         value = getattr(fields, name)
-        if value is not None and value < 1:
-            raise BadRequest(f"`{name}` is {value}; it must be at least 1.", param=name)
+        if value is not None and not 1 <= value <= MAX_COUNT:
+            raise BadRequest(f"`{name}` must be a whole number from 1 to {MAX_COUNT:,}.", param=name)
 
 
 def _preferences(provider: dict[str, Any] | None) -> tuple[Preferences, tuple[str, ...]]:

@@ -86,19 +86,26 @@ class Decision:
 
     def error(self, now: float) -> ApiError:
         """What the client is told when nobody answered. `now` on the health's clock."""
-        if self.attempts:
-            return self._exhausted()
+        return self._exhausted() if self.attempts else self.unavailable(now)
+
+    def unavailable(self, now: float) -> ApiError:
+        """What the client is told when nobody could be asked, or only a last resort. `now` on the health's clock."""
         passing = [one for one in self.plan.excluded if one.reason in PASSING]
-        if passing or self.plan.stages:
-            soonest = min((one.until or now for one in passing), default=now)
-            return Busy(
-                f"Every endpoint of {self._names()} is unavailable just now: {_reasons(passing)}. Try again shortly.",
-                retry_after=max(1.0, soonest - now),
-                metadata={"unavailable": [_why(one) for one in passing]},
+        if not passing and not self.plan.stages:
+            return NoEndpoints(
+                self._no_endpoints(),
+                metadata={"error_type": "not_found", "excluded": [_why(one) for one in self.plan.excluded]},
             )
-        return NoEndpoints(
-            self._no_endpoints(),
-            metadata={"error_type": "not_found", "excluded": [_why(one) for one in self.plan.excluded]},
+        metadata: dict[str, Any] = {"unavailable": [_why(one) for one in passing]}
+        tried = [outcome for outcome in self.attempts if outcome.error is not None]
+        if tried:
+            metadata["previous_errors"] = [_previous(outcome) for outcome in tried]
+        said = "".join(f" {outcome.endpoint.tag} was tried all the same: {outcome.error}." for outcome in tried)
+        soonest = min((one.until or now for one in passing), default=now)
+        return Busy(
+            f"Every endpoint of {self._names()} is unavailable just now: {_reasons(passing)}.{said} Try again shortly.",
+            retry_after=max(1.0, soonest - now),
+            metadata=metadata,
         )
 
     def _names(self) -> str:

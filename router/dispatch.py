@@ -59,10 +59,10 @@ class _Walk:
             started = await self._through(stage)
             if started is not None:
                 return started
+            if not plan.rules.allow_fallbacks:
+                break
         if not self._decision.attempts:
-            started = await self._last_resort()
-            if started is not None:
-                return started
+            return await self._last_resort()
         raise self._decision.error(self._tools.health.now())
 
     async def _through(self, stage: Stage) -> Started | None:
@@ -110,7 +110,7 @@ class _Walk:
         attempt = Attempt(self._job, ticket, client, tools.settled)
         try:
             first = await attempt.start()
-        except ProviderError:
+        except BaseException:
             assert attempt.outcome is not None
             decision.attempts.append(attempt.outcome)
             raise
@@ -119,23 +119,26 @@ class _Walk:
 
     async def _once_more(self, failed: list[tuple[Endpoint, ProviderError]]) -> Started | None:
         rules = self._tools.retries
-        best = next((pair for pair in failed if worth_repeating(pair[1], rules)), None)
+        roomy = (pair for pair in failed if pair[0].context_length > self._room)
+        best = next((pair for pair in roomy if worth_repeating(pair[1], rules)), None)
         if best is None or self._spent():
             return None
         endpoint, error = best
         return await once_more(error, rules, self._tools.sleep, lambda: self._try(endpoint, [], insist=True))
 
-    async def _last_resort(self) -> Started | None:
-        """Everyone is ejected, cooling or put aside: the best gets one try all the same."""
+    async def _last_resort(self) -> Started:
+        """Everyone is ejected, cooling or put aside: the best gets one try all the same, then it is 503."""
         plan = self._decision.plan
-        endpoint = plan.last_resort
-        if endpoint is None and plan.stages:
-            endpoint = plan.stages[0].candidates[0].endpoint
-        if endpoint is None:
-            return None
-        failed: list[tuple[Endpoint, ProviderError]] = []
-        started = await self._try(endpoint, failed, insist=True)
-        return started or await self._once_more(failed)
+        left = [candidate.endpoint for stage in plan.stages for candidate in self._eligible(stage)]
+        for endpoint in left or plan.last_resorts:
+            started = await self._try(endpoint, [], insist=True)
+            if started is not None:
+                return started
+            if self._decision.attempts or not plan.rules.allow_fallbacks:
+                break
+        now = self._tools.health.now()
+        too_long = any(isinstance(outcome.error, ContextExceeded) for outcome in self._decision.attempts)
+        raise self._decision.error(now) if too_long else self._decision.unavailable(now)
 
 
 def _shown_room(endpoint: Endpoint, error: ContextExceeded) -> int:

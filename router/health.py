@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 from config.schema import Health as Thresholds
 from providers.errors import Cancelled, Remedy
@@ -32,8 +33,7 @@ class Tier(IntEnum):
     DOWN = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """An endpoint as the plan sees it."""
 
     unavailable: str | None = None
@@ -43,10 +43,10 @@ class Standing:
     outage: bool = False
     tier: Tier = Tier.NORMAL
     error_rate: float = 0.0
-    latency: float | None = None
-    """Median seconds to the first token over five minutes."""
-    throughput: float | None = None
-    """Median output tokens a second over five minutes, waiting included."""
+    latency: Spread | None = None
+    """Seconds to the first token over five minutes."""
+    throughput: Spread | None = None
+    """Output tokens a second over five minutes, waiting included."""
 
 
 @dataclass(slots=True)
@@ -67,8 +67,12 @@ class Facts:
     """A day: what is shown."""
     latency: Samples = field(default_factory=Samples)
     throughput: Samples = field(default_factory=lambda: Samples(more_is_better=True))
+    judged: Standing = field(default_factory=Standing)
+    judged_at: int = -1
+    """The second in which `judged` was made; -1: something happened since."""
 
     def count(self, now: float, good: bool) -> None:
+        self.judged_at = -1
         for window in (self.recent, self.lately, self.minutes):
             window.add(now, good)
 
@@ -94,10 +98,27 @@ class Health:
     """The health book of this process. Clock: monotonic seconds."""
 
     def __init__(self, thresholds: Thresholds, clock: Callable[[], float]) -> None:
-        self.thresholds = thresholds
+        self._thresholds = thresholds
         self._clock = clock
         self._facts: dict[tuple[str, str], Facts] = {}
         self._accounts: dict[str, Account] = {}
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What facts are judged by. Replace it on a reload: what was seen stays, but for a window of new length."""
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Thresholds) -> None:
+        resized = thresholds.outage_window != self._thresholds.outage_window
+        self._thresholds = thresholds
+        for facts in self._facts.values():
+            facts.judged_at = -1
+            if resized:
+                facts.recent = self._outage_window()
+
+    def _outage_window(self) -> Window:
+        return Window(1, max(1, round(self._thresholds.outage_window)))
 
     def now(self) -> float:
         """Seconds on the clock everything here is dated by."""
@@ -106,8 +127,7 @@ class Health:
     def facts(self, endpoint: Endpoint) -> Facts:
         facts = self._facts.get(endpoint.key)
         if facts is None:
-            facts = Facts(recent=Window(1, max(1, round(self.thresholds.outage_window))))
-            self._facts[endpoint.key] = facts
+            facts = self._facts[endpoint.key] = Facts(recent=self._outage_window())
         return facts
 
     def account(self, slug: str) -> Account:
@@ -124,8 +144,12 @@ class Health:
             return _FINE
         now = self._clock()
         facts = facts or _UNSEEN
+        second = int(now)
+        if facts.judged_at != second:
+            # Windows slide by whole seconds: until the next one, or the next outcome, nothing can change.
+            facts.judged, facts.judged_at = self._judged(facts, now), second
         unavailable, until = self._unavailable(endpoint, facts, account or _NO_ACCOUNT, now)
-        return self._judged(facts, now, unavailable, until)
+        return facts.judged._replace(unavailable=unavailable, until=until) if unavailable else facts.judged
 
     def _unavailable(self, endpoint: Endpoint, facts: Facts, account: Account, now: float) -> tuple[str | None, float]:
         if account.aside_until > now:
@@ -134,51 +158,46 @@ class Health:
             return "ejected", facts.ejected_until
         if facts.cool_until > now:
             return "cooling", facts.cool_until
-        most = endpoint.provider.max_concurrency
-        if most is not None and account.in_flight >= most:
-            return "max_concurrency", now
-        return None, 0.0
+        return ("max_concurrency", now) if _full(endpoint, account) else (None, 0.0)
 
-    def _judged(self, facts: Facts, now: float, unavailable: str | None, until: float) -> Standing:
+    def _judged(self, facts: Facts, now: float) -> Standing:
         rules = self.thresholds
-        facts.recent.advance(now)
-        seen, failed = facts.recent.good + facts.recent.bad, facts.recent.bad
+        recent, lately = facts.recent, facts.lately
+        recent.advance(now)
+        seen, failed = recent.good + recent.bad, recent.bad
         outage = seen >= rules.outage_min and failed >= rules.outage_error_rate * seen
-        facts.lately.advance(now)
-        bad = facts.lately.bad
-        total = facts.lately.good + bad
+        lately.advance(now)
+        bad = lately.bad
+        total = lately.good + bad
         tier = Tier.NORMAL
         if total >= rules.uptime_min_requests:
-            uptime = facts.lately.good / total
+            uptime = lately.good / total
             if uptime < rules.down_below:
                 tier = Tier.DOWN
             elif uptime < rules.degraded_below:
                 tier = Tier.DEGRADED
         # A failure or two of an endpoint hardly used must not price it out: at least ten are assumed.
-        latency, throughput = facts.latency.spread(now, 300), facts.throughput.spread(now, 300)
         return Standing(
-            unavailable,
-            until,
-            outage,
-            tier,
-            bad / max(total, 10),
-            latency.p50 if latency else None,
-            throughput.p50 if throughput else None,
+            outage=outage,
+            tier=tier,
+            error_rate=bad / max(total, 10),
+            latency=facts.latency.spread(now, 300),
+            throughput=facts.throughput.spread(now, 300),
         )
 
     def admit(self, endpoint: Endpoint, *, insist: bool = False) -> Ticket | None:
         """Leave to try an endpoint now, or None.
 
         Of all who ask for an ejected endpoint whose time is over, one gets it: the probe. `insist` is for
-        the last resort and for a retry after the provider's own Retry-After: it overrides all but a probe
-        under way, so a panic is never a herd.
+        the last resort and for a retry of the endpoint that just failed: it overrides all but a probe under
+        way, so a panic is never a herd, and `max_concurrency`, which is the operator's word.
         """
         facts, account = self.facts(endpoint), self.account(endpoint.provider.slug)
         now = self._clock()
         probe = facts.ejected_until is not None
         if not insist and self._unavailable(endpoint, facts, account, now)[0]:
             return None
-        if probe and facts.probing:
+        if (probe and facts.probing) or _full(endpoint, account):
             return None
         facts.probing = facts.probing or probe
         if account.aside_reason and account.aside_until <= now:
@@ -200,16 +219,18 @@ class Health:
         if error is None:
             self._timed(facts, outcome, now)
         if error is None or not error.counts:
-            self._alive(facts, account, now, counted=error is None)
+            self._alive(facts, account, now, ticket.probe, counted=error is None)
         else:
             self._failed(facts, now, ticket.probe)
         if error is not None:
             self._set_aside(facts, account, outcome, now)
 
-    def _alive(self, facts: Facts, account: Account, now: float, *, counted: bool) -> None:
-        facts.failures = 0
-        facts.ejections = 0
-        facts.ejected_until = None
+    def _alive(self, facts: Facts, account: Account, now: float, probe: bool, *, counted: bool) -> None:
+        if probe or facts.ejected_until is None:
+            # What was begun before an ejection and ends well in it says nothing of now: the probe decides.
+            facts.failures = 0
+            facts.ejections = 0
+            facts.ejected_until = None
         if counted:
             account.aside_until, account.aside_reason = 0.0, None
             facts.count(now, True)
@@ -270,6 +291,11 @@ class Health:
     def in_flight(self) -> int:
         """Attempts under way."""
         return sum(account.in_flight for account in self._accounts.values())
+
+
+def _full(endpoint: Endpoint, account: Account) -> bool:
+    most = endpoint.provider.max_concurrency
+    return most is not None and account.in_flight >= most
 
 
 _FINE = Standing()

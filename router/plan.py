@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from random import Random
 from typing import NamedTuple
 
+from config.preferences import Percentiles
 from router.ask import Ask
 from router.catalogue import Catalogue, Endpoint, Model, Resolved
 from router.errors import UnknownModel
+from router.exclusion import exclusion, in_force
 from router.health import Standing, Tier
 from router.policy import REGISTRY, Candidate
 from router.preferences import Effective
+from router.speed import Spread
 
 EXPECTED_OUTPUT = 1_000
 """Tokens of output assumed where neither the request nor experience says."""
@@ -62,8 +64,8 @@ class Plan:
     strategy: str
     stages: tuple[Stage, ...]
     excluded: tuple[Excluded, ...]
-    last_resort: Endpoint | None
-    """The best of those that only their health keeps out; tried once if no stage has anyone."""
+    last_resorts: tuple[Endpoint, ...]
+    """Those that only their health keeps out, the best first; one is tried once if no stage has anyone."""
     rules: Effective
 
     def chances(self) -> dict[Endpoint, float]:
@@ -109,7 +111,7 @@ def make(ask: Ask, context: Context) -> Plan:
         strategy="order" if rules.order else rules.sort or "price",
         stages=tuple(stages),
         excluded=tuple(excluded),
-        last_resort=None if stages else _last_resort(excluded),
+        last_resorts=() if stages else _last_resorts(excluded),
         rules=next((own for id_, own, _ in groups if stages and id_ in stages[0].models), rules),
     )
 
@@ -144,10 +146,11 @@ def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded:
     output = ask.max_tokens or EXPECTED_OUTPUT
     tokens = ask.prompt.tokens
     allowed = context.allowed(model.id)
+    among = in_force(ask, rules)
     candidates: list[Candidate] = []
     for endpoint in model.endpoints:
         cost = endpoint.rates.expected(tokens, 0, output)
-        reason = exclusion(ask, endpoint, rules) if allowed else "key_models"
+        reason = exclusion(among, ask, endpoint, rules) if allowed else "key_models"
         if reason is not None:
             excluded.append(Excluded(endpoint, cost, reason))
             continue
@@ -156,89 +159,25 @@ def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded:
             excluded.append(Excluded(endpoint, cost, standing.unavailable, standing.until))
         else:
             candidates.append(Candidate(endpoint, standing, cost))
-    return _demoted(ask, candidates)
-
-
-Rule = Callable[[Ask, Endpoint, Effective], bool]
-
-
-def _not_in_only(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    return not all(any(endpoint.matches(name) for name in names) for names in rules.only)
-
-
-def _lacks_parameters(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    return rules.require_parameters and not all(endpoint.takes(_declared(name)) for name in ask.parameters)
-
-
-def _declared(parameter: str) -> str:
-    return "max_tokens" if parameter == "max_completion_tokens" else parameter
-
-
-def _above(limit: Decimal | None, price: Decimal) -> bool:
-    return limit is not None and price > limit
-
-
-def _too_dear(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    rates = endpoint.rates
-    return (
-        _above(rules.max_prompt, rates.prompt)
-        or _above(rules.max_completion, rates.completion)
-        or _above(rules.max_request, rates.request)
-    )
-
-
-def _output_too_long(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    return endpoint.max_output is not None and (ask.max_tokens or 0) > endpoint.max_output
-
-
-def _does_not_fit(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    return ask.prompt.low + (ask.max_tokens or 0) > endpoint.context_length
-
-
-EXCLUSIONS: tuple[tuple[str, Rule], ...] = (
-    ("provider_off", lambda ask, endpoint, rules: endpoint.provider.off is not None),
-    ("only", _not_in_only),
-    ("ignore", lambda ask, endpoint, rules: any(endpoint.matches(name) for name in rules.ignore)),
-    (
-        "quantizations",
-        lambda ask, endpoint, rules: (
-            rules.quantizations is not None and (endpoint.quantization or "unknown") not in rules.quantizations
-        ),
-    ),
-    (
-        "data_policy:training",
-        lambda ask, endpoint, rules: rules.deny_collection and endpoint.provider.training,
-    ),
-    ("data_policy:zdr", lambda ask, endpoint, rules: rules.zdr and not endpoint.provider.zdr),
-    ("max_price", _too_dear),
-    ("require_parameters", _lacks_parameters),
-    ("modality", lambda ask, endpoint, rules: not ask.modalities <= endpoint.modalities),
-    ("max_output", _output_too_long),
-    ("context_length", _does_not_fit),
-)
-"""Every reason that keeps an endpoint out, in the order they are looked at; the first that holds is named."""
-
-
-def exclusion(ask: Ask, endpoint: Endpoint, rules: Effective) -> str | None:
-    """Why an endpoint may not serve a request, or None."""
-    for name, holds in EXCLUSIONS:
-        if holds(ask, endpoint, rules):
-            return name
-    return None
+    return _demoted(ask, candidates, rules)
 
 
 # --- in what order ------------------------------------------------------------------------------------
 
 
-def _demoted(ask: Ask, candidates: list[Candidate]) -> list[Candidate]:
+def _demoted(ask: Ask, candidates: list[Candidate], rules: Effective) -> list[Candidate]:
     wanted = [name for name in SOFT_PARAMETERS if name in ask.parameters]
     had = [name for name in wanted if any(candidate.endpoint.takes(name) for candidate in candidates)]
-    return [_demote(ask, candidate, had) for candidate in candidates]
+    return [_demote(ask, candidate, rules, had) for candidate in candidates]
 
 
-def _demote(ask: Ask, candidate: Candidate, had: Sequence[str]) -> Candidate:
+def _demote(ask: Ask, candidate: Candidate, rules: Effective, had: Sequence[str]) -> Candidate:
     endpoint, standing = candidate.endpoint, candidate.standing
     reasons: list[str] = []
+    if rules.min_throughput is not None and _misses(standing.throughput, rules.min_throughput, above=True):
+        reasons.append("throughput")
+    if rules.max_latency is not None and _misses(standing.latency, rules.max_latency, above=False):
+        reasons.append("latency")
     if ask.prompt.high + (ask.max_tokens or 0) > endpoint.context_length:
         reasons.append("context_uncertain")
     if not all(endpoint.takes(name) for name in had):
@@ -249,13 +188,22 @@ def _demote(ask: Ask, candidate: Candidate, had: Sequence[str]) -> Candidate:
         reasons.append(standing.tier.name.lower())
     if not reasons:
         return candidate
-    return Candidate(
-        endpoint,
-        standing,
-        candidate.expected_cost,
-        tuple(reasons),
-        sum(DEMOTIONS[reason] for reason in reasons),
+    severity = sum(DEMOTIONS[reason] for reason in reasons)
+    return Candidate(endpoint, standing, candidate.expected_cost, tuple(reasons), severity)
+
+
+def _misses(measured: Spread | None, wanted: Percentiles, *, above: bool) -> bool:
+    """Whether any of the percentiles asked for is not met. What was never measured is no miss: it must be tried to be
+    known."""
+    if measured is None:
+        return False
+    pairs = (
+        (measured.p50, wanted.p50),
+        (measured.p75, wanted.p75),
+        (measured.p90, wanted.p90),
+        (measured.p99, wanted.p99),
     )
+    return any(cutoff is not None and (figure < cutoff if above else figure > cutoff) for figure, cutoff in pairs)
 
 
 def _stages(groups: list[tuple[str, Effective, list[Candidate]]], rng: Random) -> list[Stage]:
@@ -288,9 +236,7 @@ def _batches(candidates: list[Candidate], rules: Effective) -> Iterable[tuple[li
         yield [candidate for candidate in left if candidate.severity == severity], policy
 
 
-def _last_resort(excluded: list[Excluded]) -> Endpoint | None:
+def _last_resorts(excluded: list[Excluded]) -> tuple[Endpoint, ...]:
     """Of those that only health keeps out, the one whose time is over first; not one that is merely full."""
     waiting = [one for one in excluded if one.reason in PASSING[:3]]
-    if not waiting:
-        return None
-    return min(waiting, key=lambda one: (one.until or 0.0, one.expected_cost)).endpoint
+    return tuple(one.endpoint for one in sorted(waiting, key=lambda one: (one.until or 0.0, one.expected_cost)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 UNCERTAINTY = 0.25
 """How far an estimate may be off, as a share of it."""
@@ -11,7 +11,11 @@ UNCERTAINTY = 0.25
 IMAGE_TOKENS = 1_000
 """What an image part is taken for; providers charge between 85 and some 1,600."""
 
-_DATA_URL = re.compile(rb'"data:[a-zA-Z0-9/.+;=-]{0,100}base64,[^"]*"')
+_DATA_URL = re.compile(rb'"data:[a-zA-Z0-9/\\.+;=-]{0,100}base64,[^"]*"')
+"""An image in the text of a message; a slash may be escaped."""
+_AUDIO = re.compile(rb'"data"[ \t\n\r]*:[ \t\n\r]*"[A-Za-z0-9+/=_\\-]{256,}"')
+"""`input_audio` carries its bytes bare."""
+_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{4}")
 _IMAGE = re.compile(rb'"type"[ \t\n\r]*:[ \t\n\r]*"(?:image_url|input_image|image)"')
 
 
@@ -31,14 +35,12 @@ class Estimate:
 
     tokens: int
     uncertainty: float = UNCERTAINTY
+    low: int = field(init=False)
+    high: int = field(init=False)
 
-    @property
-    def low(self) -> int:
-        return int(self.tokens / (1 + self.uncertainty))
-
-    @property
-    def high(self) -> int:
-        return int(self.tokens * (1 + self.uncertainty))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "low", int(self.tokens / (1 + self.uncertainty)))
+        object.__setattr__(self, "high", int(self.tokens * (1 + self.uncertainty)))
 
 
 def estimate(*parts: bytes) -> Estimate:
@@ -51,6 +53,7 @@ def estimate(*parts: bytes) -> Estimate:
     for part in parts:
         images = len(_IMAGE.findall(part))
         text = _DATA_URL.sub(b'""', part) if b"base64," in part else part
+        text = _AUDIO.sub(b'""', text) if b'"input_audio"' in text else text
         tokens += _text_tokens(text) + images * IMAGE_TOKENS
     return Estimate(int(tokens) + 1)
 
@@ -63,5 +66,5 @@ def _text_tokens(text: bytes) -> float:
         two = len(text.translate(None, _TWO_BYTE))
         three = len(text.translate(None, _THREE_BYTE))
         four = len(text.translate(None, _FOUR_BYTE))
-    escapes = text.count(b"\\u")
+    escapes = len(_ESCAPE.findall(text)) if b"\\u" in text else 0
     return (plain - 6 * escapes) / 4 + two / 2 + (three + escapes) / 1.4 + four * 2

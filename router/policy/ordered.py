@@ -30,12 +30,12 @@ def _expected_cost(candidate: Candidate) -> float:
 
 def _latency(candidate: Candidate) -> float:
     latency = candidate.standing.latency
-    return math.inf if latency is None else latency
+    return math.inf if latency is None else latency.p50
 
 
 def _throughput(candidate: Candidate) -> float:
     throughput = candidate.standing.throughput
-    return 0.0 if throughput is None else -throughput
+    return 0.0 if throughput is None else -throughput.p50
 
 
 PRICE = Ordered(_expected_cost)
