@@ -24,14 +24,14 @@ _HEADERS = (
 class Stream:
     """Writes whole events only, so that a comment of the keep-alive never lands inside one."""
 
-    def __init__(self, send: Send, generation: str, seconds: float = KEEPALIVE_SECONDS) -> None:
+    def __init__(self, send: Send, generation: str) -> None:
         self._send = send
         self._generation = generation
-        self._seconds = seconds
+        self._seconds = KEEPALIVE_SECONDS
         self._loop = asyncio.get_running_loop()
         self._started = False
         self._last = self._loop.time()
-        self._timer = self._loop.call_later(seconds, self._tick)
+        self._timer = self._loop.call_later(self._seconds, self._tick)
         self._beat: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Stream:
