@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from providers.errors import InvalidRequest, OutOfQuota, ProviderError, RateLimited, Refused
+from providers.errors import ContextExceeded, InvalidRequest, ProviderError, RateLimited, Refused
 
 
 class ApiError(Exception):
@@ -100,7 +100,7 @@ class Exhausted(ApiError):
         )
         self.error_type = last.error_type
         self.last = last
-        self.may_retry = not isinstance(last, InvalidRequest | Refused | OutOfQuota) and self.status != 404
+        self.may_retry = not isinstance(last, InvalidRequest | ContextExceeded | Refused) and self.status != 404
 
 
 def _status(error: ProviderError) -> int:
