@@ -98,7 +98,8 @@ class Reader:
     def fail(self, error: ProviderError, status: int, metadata: Mapping[str, object], tail: Tail) -> bytes:
         """See `base.StreamReader`."""
         self.ended = True
-        described = encode({"code": status, "message": error.message, "metadata": dict(metadata)})
+        message = f"{self._envelope.provider}: {error.message}"
+        described = encode({"code": status, "message": message, "metadata": dict(metadata)})
         usage = render_usage(tail.usage or self.usage, tail.cost)
         return self._chunks.last([ERROR_CHOICE], {"error": described}, usage, tail) + DONE
 
