@@ -21,7 +21,7 @@ from providers.sandbox.provider import (
 from providers.sandbox.reply import MARK, Header, Kind, Piece
 from providers.splice import encode
 
-_ACCOUNT = "org-sandbox"
+_ACCOUNT = "org-0f3a5c9d27b14e68"  # as lifelike as a real one, so that what must hide it is put to the test
 _SUSPENDED = (
     f"Your account {_ACCOUNT}<ak-sandbox> is suspended due to insufficient balance, please recharge "
     "your account or check your plan and billing details"
