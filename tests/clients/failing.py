@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from providers.sandbox import (
     Answer,
     Cut,
-    Refuse,
     Status,
     Tokens,
     bad_key,
@@ -27,7 +27,10 @@ from tests.clients.held import Got
 from tests.clients.lab import DIALECTS, Lab, Scene
 
 INTERRUPTED = Answer(
-    reasoning="Erst denken … ", content="Grüße \u2028 aus der Mitte \U0001f686 " * 4, tokens=Tokens(prompt=9), fragment=4
+    reasoning="Erst denken … ",
+    content="Grüße \u2028 aus der Mitte \U0001f686 " * 4,
+    tokens=Tokens(prompt=9),
+    fragment=4,
 )
 SHOWN = 7
 """Events of content that are sent before the connection ends."""
@@ -58,7 +61,7 @@ def check_cut(scene: Scene, way: str, got: Got) -> None:
     if scene.name == "rst":  # a reset takes with it what was not read yet, so any part may have been shown
         return
     assert len(shown) == SHOWN * scene.answer.fragment
-    assert (error["class"], error["status"], error["code"]) == ("APIError", None, 502)
+    assert (error["class"], error["status"], error["body"]["code"]) == ("APIError", None, 502)
     assert error["body"]["metadata"]["provider_name"] == scene.provider
     assert scene.provider in error["message"]
 
@@ -110,10 +113,11 @@ def check_fault(place: Lab, scene: Scene, got: Got) -> None:
     error, want = got.error, expected(scene)
     assert error is not None
     assert error["api"]
-    assert got.chunks == ()
+    assert not got.chunks
     assert (error["class"], error["status"]) == want.elsewhere.get(scene.dialect, (want.name, want.status))
     body = error["body"]
-    assert error["code"] == body["code"] == error["status"]
+    assert body["code"] == error["status"]
+    assert str(error["code"]) == str(error["status"])  # openai-python makes a string of it
     assert error["type"] == body["type"] == body["metadata"]["error_type"]
     assert body["metadata"]["provider_name"] == scene.provider
     assert body["message"].startswith(f"{scene.provider}: ")
@@ -129,8 +133,15 @@ def check_fault(place: Lab, scene: Scene, got: Got) -> None:
 def check_nothing_leaked(error: dict[str, Any]) -> None:
     """No page, key, account or header of the provider."""
     told = f"{error['message']} {error['body']} {error['headers']}".lower()
-    for secret in ("<html", "cloudflare", "sk-canary", "org-sandbox", "ak-sandbox", "msh-", "set-cookie", "user_"):
+    for secret in (
+        "<html",
+        "cloudflare",
+        "sk-canary",
+        "org-0f3a",
+        "ak-sandbox",
+        "msh-",
+        "set-cookie",
+        "sandbox-cookie",
+    ):
         assert secret not in told, secret
-
-
-__all__ = ["CUT_SCENES", "FAULTS", "Expected", "Refuse", "check_cut", "check_fault", "expected", "fault_scenes"]
+    assert not re.search(r"user_(?!id\b)", told)

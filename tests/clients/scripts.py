@@ -9,15 +9,22 @@ from providers.sandbox.samples import AWKWARD, PARALLEL_TOOLS
 from tests.clients.lab import DIALECTS, Scene
 
 RICH = Answer(
-    content='Ich sehe nach: "Zürich" & 京都\\n \U0001f468\u200d\U0001f469\u200d\U0001f467 a\u2028b\u2029c\u0085d\u00a0</p>\r\n\t\x07 e\u0301',
-    reasoning="Zwei Städte → zwei Aufrufe.\n\n考える\u2028\U0001f914 \\u0041 \"quoted\" C:\\temp \u0000 ende ",
+    content=(
+        'Ich sehe nach: "Zürich" & 京都\\n \U0001f468\u200d\U0001f469\u200d\U0001f467 '
+        "a\u2028b\u2029c\u0085d\u00a0</p>\r\n\t\x07 e\u0301"
+    ),
+    reasoning='Zwei Städte → zwei Aufrufe.\n\n考える\u2028\U0001f914 \\u0041 "quoted" C:\\temp \u0000 ende ',
     tool_calls=(
         ToolCall(
             "get_weather",
             '{"city": "Z\\u00fcrich", "note": "a\\\\b \\"c\\"\\n\u2028"}',
             fragments=('{"city": "Z\\', "u00fc", 'rich", ', '"note": "a\\', '\\b \\"c\\"\\', 'n\u2028"}'),
         ),
-        ToolCall("get_weather", '{ "city" : "京都", "deg" : 1.50e+1 }', fragments=("{ ", '"city" : "京', '都", "deg" : 1.50e+1 }')),
+        ToolCall(
+            "get_weather",
+            '{ "city" : "京都", "deg" : 1.50e+1 }',
+            fragments=("{ ", '"city" : "京', '都", "deg" : 1.50e+1 }'),
+        ),
     ),
     tokens=Tokens(prompt=1207, completion=345, cached=512, reasoning=201),
     fragment=3,

@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletion
 from tests.clients.held import Got, Json
 from tests.clients.lab import QUESTION, TOOLS
 
-KEY = "sk-to-any"
+KEY = "sk-to-0123456789abcdef0123456789abcdef"
 
 
 @asynccontextmanager

@@ -92,4 +92,3 @@ async def test_excluded_reasoning_is_hidden_and_still_counted(bench: Bench, dial
         for way in WAYS:
             got = await sdk.ask(openai, scene.model, way, extra_body={"reasoning": {"exclude": True}})
             assert got.held() == {**script_of(scene), **hidden}, way
-
