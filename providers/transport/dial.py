@@ -89,7 +89,7 @@ class _Race:
         self._trying: list[socket.socket] = []
         self._won: asyncio.Future[socket.socket | None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
-        self._error = OSError(errno.EADDRNOTAVAIL, "no address")
+        self._error: OSError = socket.gaierror(socket.EAI_NONAME, "the name has no address")
 
     async def winner(self) -> socket.socket:
         """The socket that connected first. Raises the OSError of the last that failed."""

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextvars import ContextVar
-from types import SimpleNamespace
 from typing import cast
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 import aiohttp
 import httpx
@@ -18,17 +14,29 @@ from httpx_aiohttp import AiohttpTransport
 
 from providers.errors import Broken, Unreachable
 from providers.tasks import spawn
-from providers.transport.base import MAX_HEAD_BYTES, MAX_HEADERS, Header, Limits
-from providers.transport.dial import ATTEMPT_DELAY, default_context
+from providers.transport.aiohttp_pool import Attempt, Connector, current, session
+from providers.transport.base import Header, Limits
+from providers.transport.connection import SLICE
+from providers.transport.dial import default_context
 from providers.transport.faults import FOREIGN, translated
 from providers.transport.origin import Origin, check, reason_of
 from providers.transport.pool import Slots
 
-_NOT_ASKED_FOR = ("accept", "accept-encoding", "content-type", "user-agent")
-"""Headers aiohttp would add of its own."""
 
-_reused: ContextVar[bool] = ContextVar("reused", default=False)
-"""Whether the request under way in this task was given a connection that had served another."""
+class _Slices(httpx.AsyncByteStream):
+    """A large body, a slice at a time: whole, aiohttp would write it in one go and warn of that."""
+
+    def __init__(self, body: bytes) -> None:
+        self._unsent = memoryview(body)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._unsent:
+            raise StopAsyncIteration
+        piece, self._unsent = self._unsent[:SLICE], self._unsent[SLICE:]
+        return bytes(piece)
 
 
 class HttpxResponse:
@@ -52,9 +60,7 @@ class HttpxResponse:
         if self.closing is not None:
             raise self._error or Broken("read after the answer was closed")
         try:
-            # The alarm has no time set: `abort` and `close` let it go off, whatever the stream waits for.
-            async with self._reading, asyncio.timeout(None) as self._alarm:
-                return await self._next()
+            return await self._next()
         except FOREIGN as error:
             fault = self._error or translated(error, self._peer, answering=True)
             self.abort(fault)
@@ -62,14 +68,17 @@ class HttpxResponse:
         except BaseException:
             self.close()
             raise
-        finally:
-            self._alarm = None
 
     async def _next(self) -> bytes:
-        async for chunk in self._chunks:
-            if chunk:
-                return chunk
-        return b""
+        # The alarm has no time set: `abort` and `close` let it go off, whatever the stream waits for.
+        async with self._reading, asyncio.timeout(None) as self._alarm:
+            try:
+                async for chunk in self._chunks:
+                    if chunk:
+                        return chunk
+                return b""
+            finally:
+                self._alarm = None
 
     def close(self) -> None:
         """See `Response`."""
@@ -121,7 +130,7 @@ class HttpxTransport:
         self._base_url = base_url.rstrip("/")
         self._limits = limits
         self._slots = Slots(limits.connections)
-        self._sockets: WeakSet[socket.socket] | None = None
+        self._connector: Connector | None = None
         self._answers: set[HttpxResponse] = set()
         self._closed = False
         if transport is None:
@@ -140,16 +149,14 @@ class HttpxTransport:
     @property
     def open_connections(self) -> int:
         """See `Transport`. Over a transport that was passed in: the answers being read."""
-        if self._sockets is None:
-            return len(self._answers)
-        return sum(sock.fileno() >= 0 for sock in tuple(self._sockets))
+        return len(self._answers) if self._connector is None else self._connector.open_connections
 
     async def open(self, path: bytes, headers: Sequence[Header], body: bytes) -> HttpxResponse:
         """See `Transport`. Raises ValueError, before anything is sent, for headers that could smuggle."""
         check(path, headers)
         await self._slots.acquire()
         try:
-            response = await self._send(self._request(path, headers, body))
+            response = await self._send(path, headers, body)
         except BaseException:
             self._slots.release()
             raise
@@ -159,18 +166,32 @@ class HttpxTransport:
 
     def _request(self, path: bytes, headers: Sequence[Header], body: bytes) -> httpx.Request:
         timeout = {"connect": self._limits.connect_timeout, "read": None, "write": None, "pool": None}
-        url = self._base_url + path.decode("ascii")
-        return httpx.Request("POST", url, headers=list(headers), content=body, extensions={"timeout": timeout})
+        return httpx.Request(
+            "POST",
+            self._base_url + path.decode("ascii"),
+            headers=[
+                (b"host", self._origin.authority.encode("ascii")),
+                (b"content-length", b"%d" % len(body)),
+                *headers,
+            ],
+            content=body if len(body) <= SLICE else None,
+            stream=_Slices(body) if len(body) > SLICE else None,
+            extensions={"timeout": timeout},
+        )
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
+    async def _send(self, path: bytes, headers: Sequence[Header], body: bytes) -> httpx.Response:
+        attempt = Attempt()
+        try:
+            return await self._attempt(attempt, self._request(path, headers, body))
+        except Unreachable as error:
+            if not (attempt.reused and _was_stale(error.__cause__)):
+                raise
+        return await self._attempt(Attempt(fresh_only=True), self._request(path, headers, body))
+
+    async def _attempt(self, attempt: Attempt, request: httpx.Request) -> httpx.Response:
         if self._closed:
             raise Unreachable(f"could not connect to {self._origin}: this gateway is shutting down")
-        _reused.set(False)
-        try:
-            return await self._transport.handle_async_request(request)
-        except FOREIGN as error:
-            if not (_reused.get() and _was_stale(error)):
-                raise translated(error, str(self._origin), answering=False) from error
+        current.set(attempt)
         try:
             return await self._transport.handle_async_request(request)
         except FOREIGN as error:
@@ -181,31 +202,9 @@ class HttpxTransport:
         self._slots.release()
 
     def _session(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
-        self._sockets = WeakSet()
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,  # bounded by our own slots
-                keepalive_timeout=self._limits.keepalive,
-                ssl=context,
-                happy_eyeballs_delay=ATTEMPT_DELAY,
-                socket_factory=self._socket,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),  # one client's cookies must not reach another's request
-            skip_auto_headers=_NOT_ASKED_FOR,
-            max_line_size=MAX_HEAD_BYTES,
-            max_field_size=MAX_HEAD_BYTES,
-            max_headers=MAX_HEADERS,
-            trace_configs=[trace],
-        )
-
-    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, _ = address
-        sock = socket.socket(family, kind, protocol)
-        if self._sockets is not None:
-            self._sockets.add(sock)
-        return sock
+        # made within the first request, as aiohttp needs the running loop
+        self._connector = Connector(context, self._limits.keepalive)
+        return session(self._connector)
 
     async def aclose(self) -> None:
         """See `Transport`. Answers being read fail with Broken, requests that wait with Unreachable."""
@@ -218,15 +217,9 @@ class HttpxTransport:
         await self._transport.aclose()
 
 
-async def _note_reuse(
-    session: aiohttp.ClientSession, context: SimpleNamespace, event: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    _reused.set(True)  # a trace runs in the task of its request
-
-
-def _was_stale(error: Exception) -> bool:
+def _was_stale(error: BaseException | None) -> bool:
     """Whether the peer had closed an idle connection: it ended, and no part of an answer had come."""
-    cause = error.__cause__
+    cause = error.__cause__ if error else None
     if isinstance(cause, aiohttp.ServerDisconnectedError):
         return isinstance(cause.message, str)  # else it is the part of a head that had come
     return isinstance(cause, aiohttp.ClientOSError) and not isinstance(cause, aiohttp.ClientConnectorError)
@@ -237,8 +230,8 @@ def _refuse_unsupported(proxy: str | None, http2: bool) -> None:
         raise ValueError(
             "http2: not offered, as the pool that speaks it loses connections to cancelled requests; leave it out"
         )
-    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
-        raise ValueError("proxy: only http:// and https:// proxies are supported")
+    if proxy and (urlsplit(proxy).scheme not in ("http", "https") or "@" in proxy):
+        raise ValueError("proxy: only http://host:port and https://host:port, without a user, are supported")
 
 
 def _context(ca_file: str | None, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:

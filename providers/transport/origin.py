@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,9 +102,12 @@ def reason_of(error: BaseException | None) -> str:
     if error is None:
         return "closed by the peer"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
+        return f"its certificate is not trusted: {getattr(error, 'verify_message', 'unknown').rstrip('.')}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {(error.reason or 'protocol error').replace('_', ' ').lower()}"
+        return f"TLS failed: {(getattr(error, 'reason', None) or 'protocol error').replace('_', ' ').lower()}"
     if isinstance(error, OSError) and error.strerror:
+        # asyncio and aiohttp put addresses into strerror; of getaddrinfo's errors only it has the words
+        if error.errno and not isinstance(error, socket.gaierror):
+            return os.strerror(error.errno).lower()
         return error.strerror.lower()
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
