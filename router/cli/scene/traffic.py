@@ -1,0 +1,113 @@
+"""Many quick requests, and a provider that goes away and comes back among them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+from router.cli.scene.client import Client, NotAnsweredError, Reply
+from router.cli.scene.rig import Provider, Rig
+from router.cli.scene.script import user
+
+REQUESTS = 240
+OUTAGE_AFTER = 80
+"""Requests answered before the cheapest provider goes away: enough that one outage is no habit."""
+WORKERS = 6
+PAUSE = 0.06
+"""Seconds a worker rests between requests."""
+PATIENCE = 15.0
+"""Seconds until something that should have happened is given up on."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the requests came to."""
+
+    answered: int = 0
+    saved: int = 0
+    """Answered although the first attempt failed."""
+    firsts: Counter[str] = field(default_factory=Counter)
+    """First attempts by provider."""
+    failures: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """Answers that are not the script's."""
+
+    def add(self, reply: Reply, expected: str) -> None:
+        self.answered += 1
+        self.firsts[reply.attempts[0]["provider"]] += 1
+        self.saved += len(reply.attempts) > 1
+        if reply.content != expected:
+            self.wrong.append(reply.content)
+
+    @property
+    def total(self) -> int:
+        return self.answered + len(self.failures)
+
+
+class Traffic:
+    """Sends requests until there were enough and the provider that went away is back."""
+
+    def __init__(self, rig: Rig, client: Client, expected: str, tick: Callable[[Tally], None]) -> None:
+        self.tally = Tally()
+        self._rig = rig
+        self._client = client
+        self._expected = expected
+        self._tick = tick
+        self._enough = asyncio.Event()
+        self._outage_over = False
+
+    async def run(self, victim: Provider, tell: Callable[[Provider, str, str], None]) -> None:
+        """Raises TimeoutError where the provider is not ejected, or does not come back."""
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(self._worker(), name=f"demo: client {n}") for n in range(WORKERS)]
+            try:
+                await self._outage(victim, tell)
+            except TimeoutError:
+                for worker in workers:
+                    worker.cancel()
+                raise
+            finally:
+                self._outage_over = True
+
+    async def _worker(self) -> None:
+        while self.tally.total < REQUESTS or not self._outage_over:
+            await self._one()
+            self._tick(self.tally)
+            if self.tally.total >= OUTAGE_AFTER:
+                self._enough.set()
+            await asyncio.sleep(PAUSE)
+
+    async def _one(self) -> None:
+        try:
+            reply = await self._client.ask({"messages": [user("Are the points set?")]})
+        except (NotAnsweredError, httpx.HTTPError) as error:
+            self.tally.failures.append(str(error) or repr(error))
+        else:
+            self.tally.add(reply, self._expected)
+
+    async def _outage(self, victim: Provider, tell: Callable[[Provider, str, str], None]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self._enough.wait()
+        await victim.box.refuse(drop=True)
+        tell(victim, "goes down: connections are refused", "red")
+        await self._until_state(victim, "ejected")
+        tell(victim, "is ejected after 5 failures in a row: nobody waits for it any more", "yellow")
+        await victim.box.accept()
+        await self._until_state(victim, None)
+        tell(victim, "is up again: one probe request found out", "green")
+
+    async def _until_state(self, provider: Provider, state: str | None) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                if await self._state(provider) == state:
+                    return
+                await asyncio.sleep(0.05)
+
+    async def _state(self, provider: Provider) -> str | None:
+        rows = await self._client.endpoints()
+        found: str | None = next(row["unavailable"] for row in rows if row["tag"] == provider.endpoint.tag)
+        return found
