@@ -27,7 +27,7 @@ class Got:
         """What the client holds, as `script_of` says it. Of a helper: the final completion it accumulated."""
         assert self.error is None, self.error
         completion = accumulated(self.chunks) if self.completion is None else self.completion
-        return _reduced(completion)
+        return reduced(completion)
 
 
 def accumulated(chunks: Sequence[Json]) -> Json:
@@ -61,7 +61,8 @@ def details_text(message: Json) -> str:
     return "".join(item.get("text") or "" for item in message.get("reasoning_details") or ())
 
 
-def _reduced(completion: Json) -> Json:
+def reduced(completion: Json) -> Json:
+    """A completion as `script_of` says it."""
     choice = completion["choices"][0]
     message, usage = choice["message"], completion["usage"]
     return {
