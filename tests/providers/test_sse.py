@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,5 +90,5 @@ def test_an_event_just_below_the_limit_is_read_in_pieces() -> None:
 def test_events_do_not_depend_on_how_the_bytes_are_cut(lines: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     data = b"".join(line + end for line, end in lines)
     at = [0, *sorted(cuts), len(data)]
-    assert read(*[data[a:b] for a, b in zip(at, at[1:], strict=False)]) == read(data)
+    assert read(*[data[a:b] for a, b in pairwise(at)]) == read(data)
     assert read(*[data[i : i + 1] for i in range(len(data))]) == read(data)
