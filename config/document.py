@@ -88,12 +88,11 @@ class Document:
         """From 1: where the value at `path` is written. For a collection, or with `at_key`, where its key is;
         for what is not written at all, where that is missing."""
         key, node = None, self._root
-        for position, part in enumerate(path):
+        for part in path:
             found = self._step(node, part)
             if found is None:
                 return _line_of(key, node, at_key=True)
             key, node = found
-            at_key = at_key if position == len(path) - 1 else False
         return _line_of(key, node, at_key)
 
     def close(self) -> None:

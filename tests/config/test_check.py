@@ -314,3 +314,24 @@ def test_a_provider_that_cannot_work_is_refused(provider: str, expected: str, fa
 )
 def test_loopback_is_told_from_the_world(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+def test_an_unknown_key_is_reported_where_it_stands_not_where_its_value_does(faults: Faults) -> None:
+    found = faults(BASE + "server:\n  prot:\n    8080\n")
+    assert found == [f'{LAST + 2}: server.prot: unknown key; did you mean "port"?']
+
+
+def test_a_faulty_provider_still_counts_as_defined_by_slug_and_by_name(faults: Faults) -> None:
+    text = BASE.replace("name: Alpha AI, dialect: openai", "name: Alpha AI, dialect: openai, api_key_env: X")
+    found = faults(text + "preferences: {default: {order: [alpha, Alpha AI]}}\n")
+    assert found == ["2: providers.alpha: needs exactly one of api_key_env, api_key_file and auth: none"]
+
+
+def test_several_faults_in_one_list_hide_no_other_fault(faults: Faults) -> None:
+    text = BASE.replace("aliases: [one]", "aliases: [1, 2, three]").replace(
+        "provider: alpha, model: one", "provider: 7"
+    )
+    text = text.replace("model: two, price: {prompt: 1, completion: 1}", "model: two, price: {prompt: x, image: y}")
+    found = faults(text + "server: {workers: 2}\n")
+    assert [fault.split(":")[0] for fault in found] == ["7", "7", "10", "10", "15", "15", "15", str(LAST + 1)]
+    assert "more than one worker" in found[-1]
