@@ -24,6 +24,8 @@ from router.cli.scene.script import MODEL, QUESTION, SCRIPT, Script, user
 from router.cli.scene.steps import Scene
 
 DEFAULT_PORT = 8080
+INTERRUPTED = 130
+"""Exit status of a `--once` that a signal ended."""
 BETWEEN_REQUESTS = 1.0
 """Seconds; the traffic that keeps the dashboard alive."""
 
@@ -39,14 +41,12 @@ def demo(port: int | None, once: bool) -> None:
     listener = listen(port, once, console)
     try:
         good = asyncio.run(present(console, listener, once=once))
-    except (KeyboardInterrupt, Stopped):
+    except KeyboardInterrupt:  # where there are no signal handlers, and of those who press it twice
+        good = None
+    if good is None or not once:
         console.print("\nStopped.")
-        sys.exit(130 if once else 0)
-    sys.exit(0 if good else 1)
-
-
-class Stopped(Exception):
-    """A signal came."""
+    if once:
+        sys.exit(INTERRUPTED if good is None else not good)
 
 
 def listen(port: int | None, once: bool, console: Console) -> socket.socket:
@@ -76,16 +76,18 @@ def _bound(port: int) -> socket.socket:
     return listener
 
 
-async def present(console: Console, listener: socket.socket, *, once: bool, script: Script = SCRIPT) -> bool:
-    """Play the scene, and unless `once`, stay up. Whether everything in it succeeded.
+async def present(console: Console, listener: socket.socket, *, once: bool, script: Script = SCRIPT) -> bool | None:
+    """Play the scene, and unless `once`, stay up until SIGINT or SIGTERM.
 
-    `script` is what the providers say; anything but SCRIPT must be noticed. Raises Stopped on a signal.
+    Whether everything in it succeeded; None where a signal ended it before it was over. `script` is what the
+    providers say: whatever differs from SCRIPT must be noticed.
     """
+    good: bool | None = None
     with tempfile.TemporaryDirectory(prefix="turnout-demo-") as folder, _logging_to(Path(folder) / "turnout.log"):
         async with (
             rig(listener, Path(folder)) as running,
-            _until_signal(),
             httpx.AsyncClient(timeout=30, trust_env=False) as http,
+            _until_signal(),
         ):
             client = Client(http, running.base_url, MODEL)
             screen = Screen(console)
@@ -100,7 +102,7 @@ async def present(console: Console, listener: socket.socket, *, once: bool, scri
 
 @contextlib.asynccontextmanager
 async def _until_signal() -> AsyncIterator[None]:
-    """Ends what is inside on SIGINT or SIGTERM, and nothing around it, so that all is closed in order."""
+    """Ends what is inside on SIGINT or SIGTERM; what is around it goes on, so that all is closed in order."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
     try:
@@ -110,7 +112,7 @@ async def _until_signal() -> AsyncIterator[None]:
                     loop.add_signal_handler(number, _expire, limit)
             yield
     except TimeoutError:
-        raise Stopped from None
+        pass
     finally:
         with contextlib.suppress(NotImplementedError):
             for number in numbers:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from config.load import load
-from providers.sandbox import Answer, ToolCall
-from router.cli.demo import listen, present
+from providers.sandbox import ToolCall
+from router.cli.demo import demo, listen, present
 from router.cli.scene.rig import configuration
 from router.cli.scene.script import SCRIPT, Script
 from router.cli.scene.typewriter import Typewriter
@@ -106,29 +107,37 @@ def test_it_stays_up_for_the_users_own_requests_and_ctrl_c_ends_it_at_once_and_c
     assert said.endswith("Stopped.\n")
 
 
-async def played(script: Script) -> tuple[bool, str]:
-    """Whether the scene believes it succeeded when the providers follow another script, and what it said."""
+async def test_providers_that_answer_otherwise_are_noticed_in_every_step() -> None:
+    other = Script(
+        thinking=replace(SCRIPT.thinking, content="Something else.", reasoning="No thought."),
+        tools=replace(SCRIPT.tools, tool_calls=(ToolCall("get_weather", "{}"),)),
+        weather=SCRIPT.weather,
+        brief=replace(SCRIPT.brief, content="The points are set!"),
+    )
     out = io.StringIO()
-    console = Console(file=out, width=80)
-    good = await present(console, listen(0, True, console), once=True, script=script)
-    return good, out.getvalue()
+    console = Console(file=out, width=200)
+    good = await present(console, listen(0, True, console), once=True, script=other)
+    said = out.getvalue()
+    assert good is False
+    for complaint in (
+        f"✗ the reasoning: expected {SCRIPT.thinking.reasoning[:50]!r}"[:-1],
+        "✗ the answer: expected",
+        "got 'Something else.'",
+        "✗ the tool calls: expected",
+        "✗ answers that are not the script's: expected [], got ['The points are set!'",
+        "Something above did not hold",
+    ):
+        assert complaint in said
+    assert "\n  ✓" not in said.partition("The endpoints now")[0]
 
 
-@pytest.mark.parametrize(
-    ("script", "complaint"),
-    [
-        (replace(SCRIPT, thinking=replace(SCRIPT.thinking, content="Something else.", fragment=5)), "✗ the answer:"),
-        (replace(SCRIPT, thinking=replace(SCRIPT.thinking, reasoning="No thought.")), "✗ the reasoning:"),
-        (replace(SCRIPT, tools=Answer(content="", tool_calls=(ToolCall("get_weather", "{}"),))), "✗ the tool calls:"),
-    ],
-    ids=["content", "reasoning", "tool calls"],
-)
-async def test_a_provider_that_answers_otherwise_is_noticed(script: Script, complaint: str) -> None:
-    good, said = await played(script)
-    assert not good
-    assert complaint in said
-    assert "expected" in said
-    assert "Something above did not hold" in said
+def test_once_exits_1_where_the_scene_did_not_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(console: Console, listener: socket.socket, *, once: bool) -> bool:
+        listener.close()
+        return False
+
+    monkeypatch.setattr(sys.modules["router.cli.demo"], "present", fails)
+    assert CliRunner().invoke(demo, ["--once"]).exit_code == 1
 
 
 def test_a_taken_default_port_gives_way_and_says_so() -> None:

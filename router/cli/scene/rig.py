@@ -26,7 +26,7 @@ from router.cli.serve import server_config
 DIALECTS: tuple[Dialect, ...] = ("openrouter", "moonshot", "cometapi")
 """The providers, whose slugs are the same words."""
 MODELS = (MODEL, "moonshotai/kimi-k2-thinking-turbo")
-SEED = 27
+SEED = 3
 """The draw by price is random; the demo's begins the same way every time, the likeliest first."""
 
 _PACE = {"openrouter": (0.35, 0.013), "moonshot": (0.25, 0.011), "cometapi": (0.50, 0.015)}

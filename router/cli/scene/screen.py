@@ -100,8 +100,8 @@ class Screen:
     def progress(self) -> Progress:
         """A bar on a terminal; elsewhere nothing."""
         return Progress(
-            TextColumn(INDENT + "{task.description}"),
-            BarColumn(bar_width=24),
+            TextColumn(" "),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TextColumn("{task.fields[shares]}", style="dim"),
             console=self.console,

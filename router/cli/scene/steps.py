@@ -54,8 +54,8 @@ class Scene:
             says = await step(checks)
         except NotAnsweredError as error:
             checks.failed("the gateway", "an answer", str(error))
-        except (httpx.HTTPError, TimeoutError, KeyError, StopIteration) as error:
-            checks.failed(title, "the step to be played to its end", repr(error))
+        except (httpx.HTTPError, TimeoutError, LookupError, StopIteration) as error:
+            checks.failed("this step", "to be played to its end", repr(error))
         self._screen.verdict(checks, says)
         return checks.good
 
@@ -115,11 +115,11 @@ class Scene:
     async def traffic(self, checks: Checks) -> str:
         self._rig.say(self._script.brief, QUICK)
         with self._screen.progress() as progress:
-            task = progress.add_task("requests", total=REQUESTS, shares="")
+            task = progress.add_task("", total=REQUESTS, shares="")
 
             def tick(tally: Tally) -> None:
                 total = max(REQUESTS, tally.total)
-                progress.update(task, completed=tally.total, total=total, shares=_shares(tally.firsts))
+                progress.update(task, completed=tally.total, total=total, shares=self._shares(tally.firsts))
 
             run = Traffic(self._rig, self._client, SCRIPT.brief.content, tick)
             try:
@@ -127,7 +127,7 @@ class Scene:
             finally:
                 self._firsts = run.tally.firsts
         tally = run.tally
-        self._screen.line(f"tried first: {_shares(tally.firsts)}", "dim")
+        self._screen.line(f"tried first: {self._shares(tally.firsts)}", "dim")
         checks.equal("requests that failed", tally.failures, [])
         checks.equal("answers that are not the script's", tally.wrong, [])
         checks.that("requests saved by fallback", tally.saved > 0, "at least one", tally.saved)
@@ -141,6 +141,10 @@ class Scene:
         for provider in self._rig.providers:
             checks.that(f"attempts at {provider.name}", self._rig.uptime(provider) is not None, "at least one", None)
         return "all three are up; price per million tokens, share of who was tried first"
+
+    def _shares(self, firsts: Counter[str]) -> str:
+        total = firsts.total() or 1
+        return " · ".join(f"{one.name} {firsts[one.name] / total:.0%}" for one in self._rig.providers)
 
     async def _watch(self, asked: str | None, body: Json) -> Reply:
         """Ask, and show the answer as it comes."""
@@ -177,8 +181,3 @@ class Scene:
 
 def _text(details: list[Any]) -> str:
     return "".join(detail.get("text", "") for detail in details)
-
-
-def _shares(firsts: Counter[str]) -> str:
-    total = sum(firsts.values()) or 1
-    return " · ".join(f"{name} {count / total:.0%}" for name, count in sorted(firsts.items(), key=lambda one: -one[1]))

@@ -61,17 +61,19 @@ class Traffic:
         self._outage_over = False
 
     async def run(self, victim: Provider, tell: Callable[[Provider, str, str], None]) -> None:
-        """Raises TimeoutError where the provider is not ejected, or does not come back."""
+        """Raises TimeoutError where the provider is not ejected, or does not come back; httpx.HTTPError."""
+        failed: Exception | None = None
         async with asyncio.TaskGroup() as group:
-            workers = [group.create_task(self._worker(), name=f"demo: client {n}") for n in range(WORKERS)]
+            for number in range(WORKERS):
+                group.create_task(self._worker(), name=f"demo: client {number}")
             try:
                 await self._outage(victim, tell)
-            except TimeoutError:
-                for worker in workers:
-                    worker.cancel()
-                raise
+            except (TimeoutError, httpx.HTTPError) as error:
+                failed = error  # raised here, it would come out wrapped in the group's
             finally:
                 self._outage_over = True
+        if failed is not None:
+            raise failed
 
     async def _worker(self) -> None:
         while self.tally.total < REQUESTS or not self._outage_over:
@@ -84,10 +86,9 @@ class Traffic:
     async def _one(self) -> None:
         try:
             reply = await self._client.ask({"messages": [user("Are the points set?")]})
-        except (NotAnsweredError, httpx.HTTPError) as error:
-            self.tally.failures.append(str(error) or repr(error))
-        else:
             self.tally.add(reply, self._expected)
+        except (NotAnsweredError, httpx.HTTPError, LookupError) as error:
+            self.tally.failures.append(str(error) or repr(error))
 
     async def _outage(self, victim: Provider, tell: Callable[[Provider, str, str], None]) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -101,11 +102,14 @@ class Traffic:
         tell(victim, "is up again: one probe request found out", "green")
 
     async def _until_state(self, provider: Provider, state: str | None) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                if await self._state(provider) == state:
-                    return
-                await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    if await self._state(provider) == state:
+                        return
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise TimeoutError(f"{provider.name} was not {state or 'on'} within {PATIENCE:.0f} s") from None
 
     async def _state(self, provider: Provider) -> str | None:
         rows = await self._client.endpoints()
