@@ -35,8 +35,7 @@ def salvage(data: object) -> tuple[Settings, frozenset[KeyPath]] | None:
         if not places.isdisjoint(_INDISPENSABLE):
             return None
         mended |= places
-        # The deepest first: what is left out takes nothing with it that is still to be mended.
-        for path in sorted(places, key=len, reverse=True):
+        for path in places:
             _mend(data, path)
     return None
 
