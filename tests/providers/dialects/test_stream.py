@@ -303,3 +303,43 @@ def test_unknown_members_of_a_delta_pass_to_the_byte(others: str, dialect: str) 
         stream = reader(dialect)
         stream.feed(event('{"content":"a"}'))
         assert ("{" + inner + ',"content":"b"}').encode() in stream.feed(event("{" + inner + ',"content":"b"}'))
+
+
+@pytest.mark.parametrize(
+    "more", [',"finish_reason":"stop"', ',"logprobs":{"content":[]}', ',"usage":{"prompt_tokens":7}']
+)
+def test_a_chunk_with_more_members_than_the_last_is_read_in_full(more: str) -> None:
+    stream = reader()
+    chunk = 'data: {"choices":[{"index":0,"delta":{"content":"%s"}%s}]}\n\n'
+    stream.feed((chunk % ("a", "")).encode())
+    assert chunks(stream.feed((chunk % ("b", more)).encode()))[0]["choices"][0]["delta"] == {"content": "b"}
+    assert stream.error is None
+    assert (stream.finish_reason == "stop") is ("finish_reason" in more)
+    assert (stream.usage is not None) is ("usage" in more)
+
+
+def test_a_delta_is_looked_for_where_it_is_and_not_where_its_bytes_are() -> None:
+    stream = reader()
+    chunk = 'data: {"choices":[{"index":0,"x":{"delta":{"content":"%s"}},"delta":{"content":"a"}}]}\n\n'
+    stream.feed((chunk % "a").encode())
+    made = chunks(stream.feed((chunk % "b").encode()))[0]["choices"][0]
+    assert (made["delta"], made["x"]) == ({"content": "a"}, {"delta": {"content": "b"}})
+
+
+@pytest.mark.parametrize("index", ['"index":0,', ""])
+def test_whole_calls_without_ids_are_told_apart_by_being_whole(index: str) -> None:
+    stream = reader()
+    call = '{%s"function":{"name":"f","arguments":"{\\"a\\":1}"}}'
+    out = stream.feed(event('{"tool_calls":[' + call % index + "," + call % index + "]}"))
+    calls = chunks(out)[0]["choices"][0]["delta"]["tool_calls"]
+    assert [made["index"] for made in calls] == [0, 1]
+    assert calls[0]["id"] != calls[1]["id"]
+
+
+def test_a_name_that_is_repeated_does_not_open_another_call() -> None:
+    stream = reader()
+    call = '{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"%s"}}]}'
+    out = stream.feed(event(call % '{\\"a\\"') + event(call % ":1}"))
+    first, second = (chunk["choices"][0]["delta"]["tool_calls"][0] for chunk in chunks(out))
+    assert first["function"] == {"name": "f", "arguments": '{"a"'}
+    assert second == {"index": 0, "function": {"arguments": ":1}"}}
