@@ -29,8 +29,7 @@ def spread(values: Sequence[float], *, more_is_better: bool = False) -> Spread |
     if not values:
         return None
     ranked = sorted(values, reverse=more_is_better)
-    last = len(ranked) - 1
-    return Spread(*(ranked[min(last, int(share * len(ranked)))] for share in (0.5, 0.75, 0.9, 0.99)))
+    return Spread(*(ranked[-(-percent * len(ranked) // 100) - 1] for percent in (50, 75, 90, 99)))
 
 
 class Samples:
