@@ -22,6 +22,7 @@ from router.app import Gateway
 from router.catalogue import Endpoint as CatalogueEndpoint
 from router.cli.scene.script import MODEL
 from router.cli.serve import server_config
+from router.health import Tier
 
 DIALECTS: tuple[Dialect, ...] = ("openrouter", "moonshot", "cometapi")
 """The providers, whose slugs are the same words."""
@@ -48,6 +49,12 @@ class Provider:
     box: Sandbox
     endpoint: CatalogueEndpoint
     price: Price
+
+    def say(self, answer: Answer, pace: float) -> None:
+        """Set what it answers, at a share of its lifelike pace."""
+        first, between = _PACE[self.slug]
+        self.box.answer(answer)
+        self.box.always(Slow(first * pace, between * pace, of=answer))
 
     def cost(self, usage: Mapping[str, Any]) -> Decimal:
         """USD of a `usage` at this provider's prices."""
@@ -80,12 +87,15 @@ class Rig:
         """Share of attempts that succeeded, 0 to 1; None without any."""
         return self.gateway.health.ratio(provider.endpoint, 1800)
 
+    def tier(self, provider: Provider) -> str:
+        """`on`, or by how much its uptime sends it back: `degraded`, `down`."""
+        tier = self.gateway.health.standing(provider.endpoint).tier
+        return "on" if tier is Tier.NORMAL else tier.name.lower()
+
     def say(self, answer: Answer, pace: float = 1.0) -> None:
         """Set what every provider answers, and how much of its lifelike pauses it makes."""
         for provider in self.providers:
-            first, between = _PACE[provider.slug]
-            provider.box.answer(answer)
-            provider.box.always(Slow(first * pace, between * pace, of=answer))
+            provider.say(answer, pace)
 
     def forget(self) -> None:
         """Drop the providers' records of requests."""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from router.cli.scene.checks import Checks
 from router.cli.scene.client import Json, Reply
-from router.cli.scene.rig import Provider, Rig
+from router.cli.scene.rig import Rig
 from router.cli.scene.typewriter import Typewriter
 
 INDENT = "  "
@@ -70,12 +70,6 @@ class Screen:
         tokens = f"{used['prompt_tokens']} → {used['completion_tokens']} tokens"
         self.line(f"{reply.provider} · {tokens} · {usd(reply.cost)}{first} · {duration(reply.duration)}", "bold cyan")
 
-    def why(self, reply: Reply) -> None:
-        """The draw it came from."""
-        rows = sorted(reply.metadata["endpoints"]["available"], key=lambda row: -row["chance"])
-        drawn = ", ".join(f"{row['provider']} {row['chance']:.0%}" for row in rows)
-        self.line(f"drawn by price and uptime from: {drawn}", "dim")
-
     def attempts(self, attempts: Sequence[Json]) -> None:
         """What became of each attempt, one a line."""
         grid = Table.grid(padding=(0, 2))
@@ -118,7 +112,7 @@ class Screen:
         for provider in rig.providers:
             row = next(row for row in rows if row["tag"] == provider.endpoint.tag)
             latency = row["latency_last_30m"]
-            state = row["unavailable"] or "on"
+            state = row["unavailable"] or rig.tier(provider)
             table.add_row(
                 row["tag"],
                 f"${provider.price.prompt}",
@@ -126,7 +120,7 @@ class Screen:
                 _percent(rig.uptime(provider)),
                 duration(float(latency["p50"])) if latency else "–",
                 f"{firsts[provider.name] / total:.0%}",
-                Text(state, "green" if state == "on" else "red"),
+                Text(state, _STATES.get(state, "red")),
             )
         self.console.print(table)
 
@@ -145,8 +139,8 @@ class Screen:
         self.verbatim(_PYTHON.format(base_url=rig.base_url, model=model), "cyan")
         self.console.print()
 
-    def provider_state(self, provider: Provider, says: str, style: str) -> None:
-        self.line(f"{provider.name} {says}", style)
+
+_STATES = {"on": "green", "degraded": "yellow"}
 
 
 def _failure(attempt: Json) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 
-from providers.sandbox import Answer, server_error
+from providers.sandbox import Answer, html_502, server_error
 from router.cli.scene.checks import Checks
 from router.cli.scene.client import Client, Json, NotAnsweredError, Reply
-from router.cli.scene.rig import Rig
+from router.cli.scene.rig import Provider, Rig
 from router.cli.scene.screen import Screen
 from router.cli.scene.script import ERRAND, QUESTION, RESULTS, SCRIPT, WEATHER, Script, user
-from router.cli.scene.traffic import REQUESTS, Tally, Traffic
+from router.cli.scene.traffic import REQUESTS, Outage, Tally, Traffic
 
 Step = Callable[[Checks], Awaitable[str]]
 """Plays, checks, and says in a line what was verified."""
@@ -34,6 +34,7 @@ class Scene:
         self._screen = screen
         self._script = script
         self._firsts: Counter[str] = Counter()
+        self._by_price = ""
 
     async def play(self) -> bool:
         """Whether everything succeeded. Never raises for what the gateway does."""
@@ -62,7 +63,8 @@ class Scene:
     async def question(self, checks: Checks) -> str:
         self._rig.say(self._script.thinking)
         reply = await self._watch(QUESTION, {"messages": [user(QUESTION)]})
-        self._screen.why(reply)
+        self._by_price = _chances(reply)
+        self._screen.line(f"drawn by price from: {self._by_price}", "dim")
         self._is(checks, reply, SCRIPT.thinking)
         self._is_billed(checks, reply)
         size = len(reply.reasoning.encode()), len(reply.content.encode())
@@ -90,7 +92,7 @@ class Scene:
         self._is(checks, final, SCRIPT.weather)
         self._is_billed(checks, final)
         checks.equal("the reasoning sent back", self._sent_back(final), SCRIPT.tools.reasoning)
-        return f"both calls to the byte; {final.provider} was handed the reasoning that led to them"
+        return f"both calls to the byte; {final.provider} was handed the reasoning behind them"
 
     async def survival(self, checks: Checks) -> str:
         self._rig.say(self._script.thinking, QUICK)
@@ -121,17 +123,26 @@ class Scene:
                 total = max(REQUESTS, tally.total)
                 progress.update(task, completed=tally.total, total=total, shares=self._shares(tally.firsts))
 
-            run = Traffic(self._rig, self._client, SCRIPT.brief.content, tick)
+            run = Traffic(self._client, SCRIPT.brief.content, tick)
             try:
-                await run.run(self._rig.providers[0], self._screen.provider_state)
+                await run.run(self._outage(self._rig.providers[0]))
             finally:
                 self._firsts = run.tally.firsts
         tally = run.tally
-        self._screen.line(f"tried first: {self._shares(tally.firsts)}", "dim")
+        self._screen.line(f"tried first:       {self._shares(tally.firsts)}", "dim")
+        self._screen.line(f"by price alone:    {self._by_price}", "dim")
         checks.equal("requests that failed", tally.failures, [])
         checks.equal("answers that are not the script's", tally.wrong, [])
         checks.that("requests saved by fallback", tally.saved > 0, "at least one", tally.saved)
         return f"{tally.answered} of {tally.total} answered, {tally.saved} of them by falling back"
+
+    def _outage(self, victim: Provider) -> Outage:
+        return Outage(
+            victim,
+            begin=lambda: victim.box.always(html_502()),
+            end=lambda: victim.say(self._script.brief, QUICK),
+            tell=lambda says, style: self._screen.line(f"{victim.name} {says}", style),
+        )
 
     async def table(self, checks: Checks) -> str:
         rows = await self._client.endpoints()
@@ -177,6 +188,11 @@ class Scene:
         body: Json = json.loads(self._rig.named(reply.provider).box.requests[-1].body)
         message = body["messages"][1]
         return str(message.get("reasoning_content") or _text(message.get("reasoning_details", [])))
+
+
+def _chances(reply: Reply) -> str:
+    rows = sorted(reply.metadata["endpoints"]["available"], key=lambda row: -row["chance"])
+    return " · ".join(f"{row['provider']} {row['chance']:.0%}" for row in rows)
 
 
 def _text(details: list[Any]) -> str:

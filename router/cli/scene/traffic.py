@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from router.cli.scene.client import Client, NotAnsweredError, Reply
-from router.cli.scene.rig import Provider, Rig
+from router.cli.scene.rig import Provider
 from router.cli.scene.script import user
 
 REQUESTS = 240
@@ -48,26 +48,36 @@ class Tally:
         return self.answered + len(self.failures)
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """What happens to one provider in the middle."""
+
+    victim: Provider
+    begin: Callable[[], None]
+    end: Callable[[], None]
+    tell: Callable[[str, str], None]
+    """Shown what happened, and in which style."""
+
+
 class Traffic:
     """Sends requests until there were enough and the provider that went away is back."""
 
-    def __init__(self, rig: Rig, client: Client, expected: str, tick: Callable[[Tally], None]) -> None:
+    def __init__(self, client: Client, expected: str, tick: Callable[[Tally], None]) -> None:
         self.tally = Tally()
-        self._rig = rig
         self._client = client
         self._expected = expected
         self._tick = tick
         self._enough = asyncio.Event()
         self._outage_over = False
 
-    async def run(self, victim: Provider, tell: Callable[[Provider, str, str], None]) -> None:
+    async def run(self, outage: Outage) -> None:
         """Raises TimeoutError where the provider is not ejected, or does not come back; httpx.HTTPError."""
         failed: Exception | None = None
         async with asyncio.TaskGroup() as group:
             for number in range(WORKERS):
                 group.create_task(self._worker(), name=f"demo: client {number}")
             try:
-                await self._outage(victim, tell)
+                await self._suffer(outage)
             except (TimeoutError, httpx.HTTPError) as error:
                 failed = error  # raised here, it would come out wrapped in the group's
             finally:
@@ -90,16 +100,17 @@ class Traffic:
         except (NotAnsweredError, httpx.HTTPError, LookupError) as error:
             self.tally.failures.append(str(error) or repr(error))
 
-    async def _outage(self, victim: Provider, tell: Callable[[Provider, str, str], None]) -> None:
+    async def _suffer(self, outage: Outage) -> None:
         async with asyncio.timeout(PATIENCE):
             await self._enough.wait()
-        await victim.box.refuse(drop=True)
-        tell(victim, "goes down: connections are refused", "red")
+        victim = outage.victim
+        outage.begin()
+        outage.tell("goes down: all one gets is its proxy's HTML page, 502", "red")
         await self._until_state(victim, "ejected")
-        tell(victim, "is ejected after 5 failures in a row: nobody waits for it any more", "yellow")
-        await victim.box.accept()
+        outage.tell("is ejected after 5 failures in a row: nobody waits for it any more", "yellow")
+        outage.end()
         await self._until_state(victim, None)
-        tell(victim, "is up again: one probe request found out", "green")
+        outage.tell("is up again: one probe request found out", "green")
 
     async def _until_state(self, provider: Provider, state: str | None) -> None:
         try:
