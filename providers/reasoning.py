@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from providers.splice import raw_items, raw_members
+from providers.edit import members_of, objects_of
+from providers.splice import raw_items
 
 CONTENT = "reasoning_content"
 PLAIN = "reasoning"
@@ -35,11 +36,19 @@ def text_of_details(details: bytes) -> bytes:
     if details.startswith(b'"'):
         return details
     try:
-        entries = [raw_members(item) for item in raw_items(details) if item.startswith(b"{")]
+        entries = objects_of(details)
     except ValueError:
-        return b'""'
+        entries = _objects_among(details)
     texts = (entry.get("text") or entry.get("summary") for entry in entries)
     return joined([text for text in texts if text is not None and is_text(text)])
+
+
+def _objects_among(details: bytes) -> list[dict[str, bytes]]:
+    """The entries that are objects, where others are not."""
+    try:
+        return [members_of(item) for item in raw_items(details) if item.startswith(b"{")]
+    except ValueError:
+        return []
 
 
 def text_of(members: Mapping[str, bytes]) -> bytes | None:

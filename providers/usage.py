@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from providers.splice import JsonObject, encode, raw_members, value_of
+from providers.edit import changed, members_of
+from providers.splice import NULL, encode, value_of
 
 _PROMPT = ("prompt_tokens", "input_tokens")
 _COMPLETION = ("completion_tokens", "output_tokens")
@@ -32,10 +33,9 @@ def parse_usage(raw: bytes) -> Usage | None:
     """A provider's usage object, or None where it is none (null, empty, malformed)."""
     try:
         fields = value_of(raw)
-        members = raw_members(raw)
     except ValueError:
         return None
-    if not fields:
+    if not fields or not isinstance(fields, dict):
         return None
     prompt, completion = _first(fields, _PROMPT), _first(fields, _COMPLETION)
     reasoning = _most(fields, ("reasoning_tokens",), ("completion_tokens_details", "reasoning_tokens"))
@@ -47,7 +47,7 @@ def parse_usage(raw: bytes) -> Usage | None:
         cached=min(prompt, _cached(fields)),
         cache_write=_most(fields, ("cache_creation_input_tokens",), ("prompt_tokens_details", "cache_write_tokens")),
         reasoning=min(completion, reasoning),
-        reported_cost=_cost(members.get("cost")),
+        reported_cost=_cost(members_of(raw)["cost"]) if "cost" in fields else None,
         raw=raw,
     )
 
@@ -59,14 +59,15 @@ def render_usage(usage: Usage | None, cost: Decimal | None) -> bytes | None:
     """
     if usage is None:
         return None if cost is None else b'{"cost":' + render_decimal(cost) + b"}"
-    source = JsonObject(usage.raw or b"{}")
-    changes: dict[str, bytes | None] = dict(_missing_counts(source, usage))
-    _detail(changes, source, "prompt_tokens_details", "cached_tokens", usage.cached)
-    _detail(changes, source, "completion_tokens_details", "reasoning_tokens", usage.reasoning)
+    raw = usage.raw or b"{}"
+    members = members_of(raw)
+    changes: dict[str, bytes | None] = dict(_missing_counts(members, usage))
+    changes.update(_completed(members, "prompt_tokens_details", "cached_tokens", usage.cached))
+    changes.update(_completed(members, "completion_tokens_details", "reasoning_tokens", usage.reasoning))
     if cost is not None:
         changes["cost"] = render_decimal(cost)
-        changes["cost_details"] = _cost_details(source, usage.reported_cost)
-    return source.rewritten(changes)
+        changes["cost_details"] = _cost_details(members, usage.reported_cost)
+    return changed(raw, members, changes)
 
 
 def render_decimal(value: Decimal) -> bytes:
@@ -106,7 +107,7 @@ def _cost(raw: bytes | None) -> Decimal | None:
     if raw is None:
         return None
     if raw.startswith(b"{"):
-        return _cost(raw_members(raw).get("total_cost"))
+        return _cost(members_of(raw).get("total_cost"))
     try:
         cost = Decimal(raw.decode().strip('"'))
     except InvalidOperation:
@@ -114,24 +115,29 @@ def _cost(raw: bytes | None) -> Decimal | None:
     return cost if cost.is_finite() and cost >= 0 else None
 
 
-def _missing_counts(source: JsonObject, usage: Usage) -> dict[str, bytes]:
+def _missing_counts(members: Mapping[str, bytes], usage: Usage) -> dict[str, bytes]:
     counts = {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "total_tokens": usage.prompt + usage.completion,
     }
-    return {name: encode(count) for name, count in counts.items() if source.get(name) is None}
+    return {name: encode(count) for name, count in counts.items() if members.get(name, NULL) == NULL}
 
 
-def _detail(changes: dict[str, bytes | None], source: JsonObject, group: str, name: str, count: int) -> None:
+def _completed(members: Mapping[str, bytes], group: str, name: str, count: int) -> dict[str, bytes]:
     """See to it that `group` is an object with `name` in it; what it has stays as it is."""
-    details = source.get(group)
-    inner = JsonObject(details if details is not None and details.startswith(b"{") else b"{}")
-    if inner.get(name) is None:
-        changes[group] = inner.rewritten({name: encode(count)})
+    details, inner = _object(members.get(group))
+    if inner.get(name, NULL) != NULL:
+        return {}
+    return {group: changed(details, inner, {name: encode(count)})}
 
 
-def _cost_details(source: JsonObject, reported: Decimal | None) -> bytes:
-    details = source.get("cost_details")
-    inner = JsonObject(details if details is not None and details.startswith(b"{") else b"{}")
-    return inner.rewritten({"upstream_inference_cost": b"null" if reported is None else render_decimal(reported)})
+def _cost_details(members: Mapping[str, bytes], reported: Decimal | None) -> bytes:
+    details, inner = _object(members.get("cost_details"))
+    cost = NULL if reported is None else render_decimal(reported)
+    return changed(details, inner, {"upstream_inference_cost": cost})
+
+
+def _object(value: bytes | None) -> tuple[bytes, dict[str, bytes]]:
+    """A value that is an object, and its members; an empty one for any other."""
+    return (value, members_of(value)) if value is not None and value.startswith(b"{") else (b"{}", {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from providers.dialects.edit import members_of
+from providers.edit import members_of
 from providers.reasoning import is_text, joined
 from providers.splice import raw_items
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from providers.dialects.content import flattened
-from providers.dialects.edit import changed, members_of, text_of
 from providers.dialects.profile import Profile
 from providers.dialects.tools import CallStream, whole_calls
+from providers.edit import changed, members_of, text_of
 from providers.reasoning import (
     CONTENT,
     DETAILS,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from providers.dialects.base import Call
-from providers.dialects.edit import changed, each_item, members_of
 from providers.dialects.profile import SAMPLING, Profile
+from providers.edit import changed, each_item, members_of
 from providers.errors import InvalidRequest
 from providers.reasoning import CONTENT, DETAILS, PLAIN, is_text, text_of
 from providers.splice import JsonObject, encode, value_of

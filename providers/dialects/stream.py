@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from providers.classify import classify_in_band
 from providers.dialects.base import Envelope, Tail, Usage
 from providers.dialects.delta import ChoiceStream
-from providers.dialects.edit import as_utf8, hide_lone_surrogates, members_of, objects_of, restored, text_of
 from providers.dialects.profile import Profile
 from providers.dialects.render import DONE, ERROR_CHOICE, OURS, Chunks
 from providers.dialects.template import Templates
+from providers.edit import as_utf8, hide_lone_surrogates, members_of, objects_of, restored, text_of
 from providers.errors import BadAnswer, Broken, EmptyAnswer, ProviderError
 from providers.reasoning import EMPTY_VALUES
 from providers.redact import shown

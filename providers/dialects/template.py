@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from providers.dialects.delta import ChoiceStream
-from providers.dialects.edit import as_utf8
 from providers.dialects.render import Chunks
+from providers.edit import as_utf8
 
 _NULL = b"null"
 _BEFORE_DELTA = b'"delta":'

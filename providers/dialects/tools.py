@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from providers.dialects.edit import as_string, changed, each_item, members_of, text_of
+from providers.edit import as_string, changed, each_item, members_of, text_of
 from providers.reasoning import is_text
 from providers.splice import raw_items, value_of
 

@@ -8,7 +8,11 @@ from itertools import count
 from providers.classify import classify_in_band
 from providers.dialects.base import Envelope, Tail, Usage
 from providers.dialects.content import flattened
-from providers.dialects.edit import (
+from providers.dialects.profile import Profile
+from providers.dialects.render import COMPLETION, envelope_members
+from providers.dialects.tools import whole_calls
+from providers.edit import (
+    as_utf8,
     changed,
     each_item,
     hide_lone_surrogates,
@@ -17,9 +21,6 @@ from providers.dialects.edit import (
     restored,
     text_of,
 )
-from providers.dialects.profile import Profile
-from providers.dialects.render import COMPLETION, envelope_members
-from providers.dialects.tools import whole_calls
 from providers.errors import BadAnswer, EmptyAnswer
 from providers.reasoning import (
     CONTENT,
@@ -32,7 +33,7 @@ from providers.reasoning import (
     text_of_details,
 )
 from providers.redact import is_markup
-from providers.splice import JsonObject, encode
+from providers.splice import encode
 from providers.usage import parse_usage, render_usage
 
 _NULL = b"null"
@@ -47,56 +48,63 @@ class WholeAnswer:
     def __init__(self, data: bytes, envelope: Envelope, profile: Profile) -> None:
         self._envelope = envelope
         self._profile = profile
-        self._body, self._stand_ins = _read(data)
-        error = self._body.values.get("error", _NULL)
+        self._body, self._members, self._stand_ins = _read(data)
+        error = self._members.get("error", _NULL)
         if error not in _NO_ERROR:
             raise classify_in_band(error, profile.errors)
-        self._choices = self._body.get("choices") or _NULL
-        choices = _choices(self._body, self._choices, profile)
-        self.produced = sum(_produced(choice.get("message", _NULL)) for choice in choices)
-        self.finish_reason: str | None = None
-        self._judge(choices)
-        usage = self._body.get("usage")
-        self.usage: Usage | None = None if usage is None else parse_usage(usage)
+        choices = _choices(self._body, self._members, profile)
+        messages = [members_of(choice["message"]) for choice in choices]
+        self.produced = sum(map(_produced, messages))
+        self.finish_reason: str | None = self._judge(choices, messages)
+        self._choices = self._made_right()
+        usage = self._members.get("usage", _NULL)
+        self.usage: Usage | None = None if usage == _NULL else parse_usage(usage)
 
     def render(self, tail: Tail) -> bytes:
         """See `base.Whole`."""
         ours = envelope_members(self._envelope, COMPLETION)
         changes: dict[str, bytes | None] = dict(ours)
-        if "provider" not in self._body:
+        if "provider" not in self._members:
             # Its place is after the model, not at the end.
             changes["model"] = ours["model"] + b',"provider":' + ours["provider"]
             del changes["provider"]
-        positions = count()
-        changes["choices"] = each_item(self._choices, lambda choice: self._choice(choice, next(positions)))
+        changes["choices"] = self._choices
         changes["usage"] = render_usage(tail.usage or self.usage, tail.cost)
         changes["openrouter_metadata"] = tail.metadata
         changes["error"] = None
-        return restored(self._body.rewritten(changes), self._stand_ins)
+        return restored(changed(self._body, self._members, changes), self._stand_ins)
 
-    def _judge(self, choices: list[dict[str, bytes]]) -> None:
-        reasons = []
-        for choice in choices:
-            reason = self._reason(choice)
+    def _made_right(self) -> bytes:
+        """The choices for the client. Raises BadAnswer where a part that must be read is malformed."""
+        positions = count()
+        try:
+            return each_item(self._members["choices"], lambda choice: self._choice(choice, next(positions)))
+        except ValueError as error:
+            raise BadAnswer("A message in the provider's answer is malformed.") from error
+
+    def _judge(self, choices: list[dict[str, bytes]], messages: list[dict[str, bytes]]) -> str:
+        """The first choice's finish reason. Raises ProviderError where there is no answer to finish."""
+        reasons = [self._reason(choice, message) for choice, message in zip(choices, messages, strict=True)]
+        for choice, reason in zip(choices, reasons, strict=True):
             if reason == "error":
                 code = text_of(choice.get("finish_reason", _NULL))
                 raise classify_in_band(choice.get("error") or encode({"code": code}), self._profile.errors)
-            reasons.append(reason)
-        if all(reason in ("stop", "tool_calls") for reason in reasons) and not any(map(_says, choices)):
+        if all(reason in ("stop", "tool_calls") for reason in reasons) and not any(map(_says, messages)):
             raise EmptyAnswer("The provider's answer has nothing in it.")
-        self.finish_reason = reasons[0]
+        return reasons[0]
 
-    def _reason(self, choice: Mapping[str, bytes]) -> str:
+    def _reason(self, choice: Mapping[str, bytes], message: Mapping[str, bytes]) -> str:
         native = text_of(choice.get("finish_reason", _NULL))
         reason = self._profile.finish_reason(native if native != "null" else "")
-        calls = members_of(choice["message"]).get("tool_calls", _NULL)
+        calls = message.get("tool_calls", _NULL)
         return "tool_calls" if reason == "stop" and calls not in EMPTY_VALUES else reason
 
     def _choice(self, choice: bytes, position: int) -> bytes:
         members = members_of(choice)
+        message = members_of(members["message"])
         changes: dict[str, bytes | None] = {
-            "finish_reason": encode(self._reason(members)),
-            "message": self._message(members["message"]),
+            "finish_reason": encode(self._reason(members, message)),
+            "message": self._message(members["message"], message),
         }
         if members.get("index", _NULL) == _NULL:
             changes["index"] = encode(position)
@@ -104,8 +112,7 @@ class WholeAnswer:
             changes["native_finish_reason"] = members.get("finish_reason", _NULL)
         return changed(choice, members, changes)
 
-    def _message(self, message: bytes) -> bytes:
-        members = members_of(message)
+    def _message(self, message: bytes, members: dict[str, bytes]) -> bytes:
         changes: dict[str, bytes | None] = {}
         if not is_text(members.get("role")):
             changes["role"] = b'"assistant"'
@@ -129,33 +136,32 @@ class WholeAnswer:
         return in_all_shapes(members) if self._profile.emits == "text" else {}
 
 
-def _read(data: bytes) -> tuple[JsonObject, dict[bytes, bytes]]:
-    """The answer's object, and stand-ins for what is no valid text in it."""
+def _read(data: bytes) -> tuple[bytes, dict[str, bytes], dict[bytes, bytes]]:
+    """The answer's object, its members, and stand-ins for what is no valid text in it."""
     body = data.strip(_SPACE)
     if not body:
         raise BadAnswer("The provider's answer is empty.")
     if not body.isascii():
-        body = body.decode("utf-8", "replace").encode()
+        body = as_utf8(body)
     try:
-        return JsonObject(body), {}
+        return body, members_of(body), {}
     except ValueError:
-        pass
-    masked, stand_ins = hide_lone_surrogates(body)
+        masked, stand_ins = hide_lone_surrogates(body)
     try:
-        return JsonObject(masked), stand_ins
+        return masked, members_of(masked), stand_ins
     except ValueError as error:
         what = "a page" if is_markup(body[:200].decode("utf-8", "replace")) else "something that is not a JSON object"
         raise BadAnswer(f"The provider answered with {what} instead of a completion.") from error
 
 
-def _choices(body: JsonObject, choices: bytes, profile: Profile) -> list[dict[str, bytes]]:
+def _choices(body: bytes, members: Mapping[str, bytes], profile: Profile) -> list[dict[str, bytes]]:
     """The choices' members; each has a message that is an object."""
-    if choices == _NULL and "choices" not in body:
-        if any(name in body for name in ("message", "msg", "detail", "error_msg", "code")):
-            raise classify_in_band(body.data, profile.errors)
+    if "choices" not in members:
+        if any(name in members for name in ("message", "msg", "detail", "error_msg", "code")):
+            raise classify_in_band(body, profile.errors)
         raise BadAnswer("The provider's answer has no choices.")
     try:
-        found = objects_of(choices)
+        found = objects_of(members["choices"])
     except ValueError as error:
         raise BadAnswer("The provider's answer has no list of choices.") from error
     if not found:
@@ -165,18 +171,17 @@ def _choices(body: JsonObject, choices: bytes, profile: Profile) -> list[dict[st
     return found
 
 
-def _says(choice: Mapping[str, bytes]) -> bool:
-    members = members_of(choice["message"])
-    return any(members.get(name, _NULL) not in EMPTY_VALUES for name in _SAYING)
+def _says(message: Mapping[str, bytes]) -> bool:
+    return any(message.get(name, _NULL) not in EMPTY_VALUES for name in _SAYING)
 
 
-def _produced(message: bytes) -> int:
-    members = members_of(message)
-    content = members.get("content", _NULL)
-    calls = members.get("tool_calls", _NULL)
+def _produced(message: Mapping[str, bytes]) -> int:
+    """Bytes of text, reasoning and tool calls."""
+    content = message.get("content", _NULL)
+    calls = message.get("tool_calls", _NULL)
     parts = flattened(content) if content.startswith(b"[") else (content, b"")
-    thoughts = next((text for field in (PLAIN, CONTENT) if is_text(text := members.get(field, _NULL))), None)
+    thoughts = next((text for field in (PLAIN, CONTENT) if is_text(text := message.get(field, _NULL))), None)
     if thoughts is None:
-        thoughts = text_of_details(members.get(DETAILS, b"[]"))
+        thoughts = text_of_details(message.get(DETAILS, b"[]"))
     said = sum(len(text) - 2 for text in (*parts, thoughts) if is_text(text))
     return said + (len(calls) if calls.startswith(b"[") else 0)

@@ -43,6 +43,7 @@ def rendered(whole: Whole, tail: Tail | None = None) -> dict[str, Any]:
         (b'{"choices":[7]}', BadAnswer),
         (b'{"choices":[{"index":0}]}', BadAnswer),
         (b'{"choices":[{"message":null}]}', BadAnswer),
+        (b'{"choices":[{"message":{"tool_calls":[7]}}]}', BadAnswer),
         (b'{"choices":[]}', EmptyAnswer),
         (b'{"choices":[{"message":{}}]}', EmptyAnswer),
         (
