@@ -21,6 +21,7 @@ ProviderError
 ├── InvalidRequest              400, 413, 422: the client's to mend
 │   └── ContentRefused          the provider's content policy
 └── Cancelled                   the client left, or another attempt won
+    └── Interrupted             the gateway itself ended it: it is shutting down
 """
 
 from __future__ import annotations
@@ -178,3 +179,8 @@ class Cancelled(ProviderError):
     counts = False
     status = 499
     error_type = "client_closed_request"
+
+
+class Interrupted(Cancelled):
+    status = 503
+    error_type = "server"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from config.load import Loaded
 from config.schema import Provider as ProviderConfig
-from config.secrets import Off, Secret
+from config.secrets import Secret, certificate_files
 from providers import tasks
 from providers.client import Client, standard_headers
 from providers.dialects import REGISTRY as DIALECTS
@@ -19,13 +22,16 @@ from providers.transport.httpx import HttpxTransport
 from providers.transport.lean import LeanTransport
 from router import catalogue
 from router.core import Core, Setup
-from router.edge.asgi import App, Receive, Scope, Send
+from router.edge.asgi import Receive, Scope, Send
 from router.edge.auth import Auth, Caller, Keys, Open, digest
 from router.edge.chat import Chat
 from router.edge.routes import Edge
 from router.health import Health
 from router.metrics import Metrics
 from router.outcome import Observer
+from router.reload import Reloader, signature
+
+log = logging.getLogger("turnout")
 
 
 def release() -> str:
@@ -39,14 +45,22 @@ def release() -> str:
 class Gateway:
     """Everything that serves, wired together. An ASGI application; also usable in process."""
 
-    def __init__(self, loaded: Loaded, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, loaded: Loaded, rng: random.Random | None = None, environ: Mapping[str, str] = os.environ
+    ) -> None:
         settings = loaded.settings
         self.draining = False
         self.health = Health(settings.health, lambda: asyncio.get_running_loop().time())
         observers: list[Observer] = []
-        self.core = Core(setup(loaded), self.health, observers, rng or random.Random())
+        self._upstreams = Upstreams()
+        self._setups: list[Setup] = []
+        """The one in force, and those that requests still use."""
+        self.core = Core(self._setup(loaded), self.health, observers, rng or random.Random())
         self.metrics = Metrics(self.health, lambda: self.core.in_flight)
         observers.append(self.metrics)
+        self.reloader = Reloader(loaded, self._apply, lambda result: self.metrics.reloads.labels(result).inc(), environ)
+        self._watch: asyncio.Task[None] | None = None
+        self.core.on_unused = self._retire
         self._auth = auth(loaded)
         chat = Chat(self.core, lambda: self._auth)
         self._edge = Edge(self.core, chat, self.metrics, self.readiness)
@@ -73,37 +87,70 @@ class Gateway:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                self._watch = tasks.spawn(self.reloader.watch(), "configuration watch")
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await self.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    def _apply(self, loaded: Loaded) -> None:
+        """Swap to a new configuration between two requests."""
+        before = self.core.setup.settings.server
+        after = loaded.settings.server
+        if (before.host, before.port, before.workers) != (after.host, after.port, after.workers):
+            log.warning("server.host, port and workers are taken up at the next start, not by a reload")
+        self._auth = auth(loaded)
+        self.core.replace(self._setup(loaded), loaded.settings.health)
+
+    def _setup(self, loaded: Loaded) -> Setup:
+        setup = Setup(loaded.settings, catalogue.build(loaded), self._upstreams.clients(loaded))
+        self._setups.append(setup)
+        return setup
+
+    def _retire(self, old: Setup) -> None:
+        """Close the connections that only a replaced configuration used."""
+        self._setups.remove(old)
+        kept = {id(client) for setup in self._setups for client in setup.clients.values()}
+        for client in old.clients.values():
+            if id(client) not in kept:
+                tasks.spawn(client.transport.aclose(), f"closing {client.slug}")
+
     async def aclose(self) -> None:
         """Close every upstream connection and wait for every task."""
-        for client in self.core.setup.clients.values():
+        if self._watch is not None:
+            self._watch.cancel()
+        for client in [client for setup in self._setups for client in setup.clients.values()]:
             await client.transport.aclose()
         await tasks.drain()
 
 
-def setup(loaded: Loaded) -> Setup:
-    """A configuration made ready to serve."""
-    clients = {
-        slug: client(slug, provider, loaded.provider_keys[slug], loaded.settings.timeouts.connect)
-        for slug, provider in loaded.settings.providers.items()
-        if slug not in loaded.off
-    }
-    return Setup(loaded.settings, catalogue.build(loaded), clients)
+class Upstreams:
+    """The clients of every provider. One that a reload leaves as it was keeps its connections."""
 
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[object, Client]] = {}
 
-def client(slug: str, provider: ProviderConfig, key: Secret | Off | None, connect: float) -> Client:
-    secret = key.reveal() if isinstance(key, Secret) else None
-    return Client(
-        slug=slug,
-        dialect=DIALECTS[provider.dialect],
-        transport=TRANSPORTS[provider.transport](provider, Limits(connect_timeout=connect)),
-        headers=standard_headers(secret, provider.headers, release()),
-    )
+    def clients(self, loaded: Loaded) -> dict[str, Client]:
+        """By slug, those of the providers that are on."""
+        on = {slug: provider for slug, provider in loaded.settings.providers.items() if slug not in loaded.off}
+        self._made = {slug: self._client(slug, provider, loaded) for slug, provider in on.items()}
+        return {slug: client for slug, (_, client) in self._made.items()}
+
+    def _client(self, slug: str, provider: ProviderConfig, loaded: Loaded) -> tuple[object, Client]:
+        key, connect = loaded.provider_keys[slug], loaded.settings.timeouts.connect
+        certificates = signature(tuple(map(Path, certificate_files(provider))))
+        made_of = (provider, key, connect, certificates)
+        known = self._made.get(slug)
+        if known is not None and known[0] == made_of:
+            return known
+        secret = key.reveal() if isinstance(key, Secret) else None
+        return made_of, Client(
+            slug=slug,
+            dialect=DIALECTS[provider.dialect],
+            transport=TRANSPORTS[provider.transport](provider, Limits(connect_timeout=connect)),
+            headers=standard_headers(secret, provider.headers, release()),
+        )
 
 
 def _lean(provider: ProviderConfig, limits: Limits) -> Transport:
@@ -141,8 +188,3 @@ def auth(loaded: Loaded) -> Auth:
     return Keys(
         {digest(secret.reveal().encode()): Caller(name, models[name]) for name, secret in loaded.client_keys.items()}
     )
-
-
-def application(loaded: Loaded) -> App:
-    """The gateway as an ASGI application."""
-    return Gateway(loaded)

@@ -15,6 +15,7 @@ from providers.errors import (
     Cancelled,
     FirstTokenTimeout,
     IdleTimeout,
+    Interrupted,
     ProviderError,
     TotalTimeout,
 )
@@ -224,6 +225,11 @@ class Attempt:
         """The in-band error that ends a stream which had content."""
         assert self._reader is not None
         return self._reader.fail(error, status, metadata, tail)
+
+    def interrupt(self) -> None:
+        """End a stream whose client waits for more: its `next` raises Interrupted."""
+        if self._response is not None:
+            self._response.abort(Interrupted("the gateway is shutting down and had to end this answer"))
 
     def cancel(self) -> None:
         """Close the connection; settled as cancelled unless it was settled already."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from config.schema import Health as Thresholds
 from config.schema import Settings
 from providers.client import Client
 from providers.dialects.base import Tail
@@ -34,7 +35,7 @@ def new_generation() -> str:
     return f"gen-{int(time.time())}-{''.join(secrets.choice(_ALPHABET) for _ in range(20))}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Setup:
     """One configuration, ready to serve. Replaced whole on a reload; a request keeps the one it began with."""
 
@@ -43,6 +44,8 @@ class Setup:
     clients: Mapping[str, Client]
     """By provider slug; only those that are on."""
     _preferences: dict[str, Effective] = field(default_factory=dict, repr=False)
+    users: int = 0
+    """Requests that are served by it."""
 
     def preferences(self, model_id: str) -> Effective:
         """The YAML's preferences for a model, merged once."""
@@ -81,6 +84,9 @@ class Core:
         self.setup = setup
         self.health = health
         self.in_flight = 0
+        self.underway: set[Underway] = set()
+        self.on_unused: Callable[[Setup], None] = lambda setup: None
+        """Told of a setup that was replaced once its last request is done."""
         self._observers = observers
         self._rng = rng
         self._sleep = sleep
@@ -100,9 +106,22 @@ class Core:
     def leave(self) -> None:
         self.in_flight -= 1
 
+    def replace(self, setup: Setup, thresholds: Thresholds) -> None:
+        """Serve from now on by another setup; requests under way keep theirs."""
+        old, self.setup = self.setup, setup
+        self.health.thresholds = thresholds
+        if old.users == 0:
+            self.on_unused(old)
+
+    def interrupt_all(self) -> None:
+        """End every request that is still under way: streams with an error in them, the others with a 503."""
+        for underway in list(self.underway):
+            underway.interrupt()
+
     async def complete(self, ask: Ask, request: Request) -> Answer:
         """Begin to answer. Raises ApiError; cancel it freely."""
-        settings = self.setup.settings
+        setup = self.setup
+        settings = setup.settings
         decision = Decision(ask, self.plan(ask, request.allowed))
         job = Job(
             ask=ask,
@@ -112,24 +131,31 @@ class Core:
             timeouts=settings.timeouts,
             deadline=request.received + settings.timeouts.total,
         )
-        dispatcher = Dispatcher(self.setup.clients, self.health, settings.retries, self._sleep, self._settled)
+        dispatcher = Dispatcher(setup.clients, self.health, settings.retries, self._sleep, self._settled)
+        setup.users += 1
         try:
             started = await dispatcher.dispatch(decision, job)
         except ApiError as error:
             if request.metadata:
                 error.openrouter_metadata = decision.metadata()
-            self._report(decision, request, error.status)
+            self._done(setup, decision, request, error.status)
             raise
-        except asyncio.CancelledError:
-            self._report(decision, request, CLIENT_LEFT)
+        except BaseException:
+            self._done(setup, decision, request, CLIENT_LEFT)
             raise
         return Answer(
             started.attempt,
             started.first,
             decision,
             request,
-            lambda status: self._report(decision, request, status),
+            lambda status: self._done(setup, decision, request, status),
         )
+
+    def _done(self, setup: Setup, decision: Decision, request: Request, status: int) -> None:
+        self._report(decision, request, status)
+        setup.users -= 1
+        if setup.users == 0 and setup is not self.setup:
+            self.on_unused(setup)
 
     def _settled(self, ticket: Ticket, outcome: Outcome) -> None:
         self.health.settle(ticket, outcome)
@@ -155,6 +181,31 @@ class Core:
 
 CLIENT_LEFT = 499
 """The status a request is recorded with whose client did not wait for it."""
+
+
+class Underway:
+    """A request from its arrival to its end, so that a shutdown can end it in good order."""
+
+    def __init__(self, core: Core) -> None:
+        self.interrupted = False
+        self.answer: Answer | None = None
+        """Set once the client has been promised a stream."""
+        self._live = core.underway
+        self._task = asyncio.current_task()
+
+    def __enter__(self) -> Underway:
+        self._live.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.discard(self)
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+        if self.answer is not None:
+            self.answer.interrupt()
+        elif self._task is not None:
+            self._task.cancel()
 
 
 def _merged(base: Effective, ask: Ask) -> Effective:
@@ -230,6 +281,10 @@ class Answer:
     def _record(self) -> None:
         assert self._attempt.outcome is not None
         self._decision.attempts.append(self._attempt.outcome)
+
+    def interrupt(self) -> None:
+        """End the stream with an error in it."""
+        self._attempt.interrupt()
 
     def close(self) -> None:
         """Done with it, at its end or before: what is still open upstream is closed."""

@@ -59,6 +59,7 @@ _LABELS = {
     "InvalidRequest": "invalid_request",
     "ContentRefused": "content_refused",
     "Cancelled": "cancelled",
+    "Interrupted": "interrupted",
 }
 """Labels come from this fixed set, never from a provider's text."""
 

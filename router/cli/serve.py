@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import logging
+import math
+import signal
+import socket
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import click
 import uvicorn
 
+from config.check import is_loopback
 from config.load import Loaded
 from config.schema import Server as ServerSettings
+from providers import tasks
 from router.app import Gateway
 from router.cli.options import config_option, load_or_exit
 from router.edge.asgi import App
@@ -18,6 +27,10 @@ from router.edge.door import Door
 
 KEEPALIVE_SECONDS = 75
 """How long a client's idle connection is kept; longer than the 60 s of most proxies in front."""
+
+
+AFTER_DRAIN = 2
+"""Seconds that what was interrupted at the end of the drain has to say so."""
 
 
 @click.command()
@@ -51,10 +64,6 @@ def _refuse(says: str, reasons: dict[str, str]) -> None:
     sys.exit(2)
 
 
-def is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
 @dataclass
 class Banner:
     """What is printed once the port is bound."""
@@ -76,22 +85,53 @@ class Banner:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says where it listens once it does."""
+    """uvicorn's server: says where it listens once it does, drains in good order, reloads on SIGHUP, exits with 0."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, banner: Banner) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, banner: Banner | None = None) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._banner = banner
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(None)
-        if self.started:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._banner is not None:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._banner.show(host, port)
 
-    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, let requests finish for `drain_seconds`, then end the rest with an error they can read."""
         self._gateway.draining = True
-        await super().shutdown(None)
+        seconds = self._gateway.core.setup.settings.server.drain_seconds
+        deadline = asyncio.get_running_loop().call_later(seconds, self._gateway.core.interrupt_all)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            deadline.cancel()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The first SIGINT or SIGTERM drains, a second one ends it now. (uvicorn's own would raise them once more at
+        the end, and the exit code would not be 0.)"""
+        loop = asyncio.get_running_loop()
+        handlers: dict[int, Callable[[], object]] = {
+            signal.SIGINT: self._stop,
+            signal.SIGTERM: self._stop,
+            signal.SIGHUP: self._reload,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    def _reload(self) -> None:
+        tasks.spawn(self._gateway.reloader.told(), "reload on SIGHUP")
 
 
 def server_config(app: App, settings: ServerSettings, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Config:
@@ -108,7 +148,7 @@ def server_config(app: App, settings: ServerSettings, host: str = "127.0.0.1", p
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEPALIVE_SECONDS,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + AFTER_DRAIN,
         backlog=2048,
     )
 
@@ -119,4 +159,7 @@ def run(loaded: Loaded, host: str, port: int) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     gateway = Gateway(loaded)
     config = server_config(gateway, loaded.settings.server, host, port)
+    # What was loaded stays: full collections need not walk a large catalogue again and again.
+    gc.collect()
+    gc.freeze()
     Server(config, gateway, Banner(loaded)).run()

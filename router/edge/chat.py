@@ -7,15 +7,14 @@ import logging
 from collections.abc import Callable, Mapping
 
 from router.ask import Ask, parse
-from router.core import Answer, Core, Request, new_generation
+from router.core import Answer, Core, Request, Underway, new_generation
 from router.edge import body
 from router.edge.asgi import Receive, Scope, Send, respond
 from router.edge.auth import Auth
 from router.edge.disconnect import Departure
 from router.edge.errors import send_error
 from router.edge.stream import Stream
-from router.errors import ApiError
-
+from router.errors import ApiError, Busy
 
 log = logging.getLogger("turnout")
 
@@ -59,26 +58,31 @@ class Chat:
         except ApiError as error:
             await send_error(send, error, request.generation)
             return
-        with Departure(scope, receive):
+        with Departure(scope, receive), Underway(self._core) as underway:
             if ask.stream:
-                await self._streamed(ask, request, send)
+                await self._streamed(ask, request, send, underway)
             else:
-                await self._whole(ask, request, send)
+                await self._whole(ask, request, send, underway)
 
-    async def _complete(self, ask: Ask, request: Request) -> Answer:
+    async def _complete(self, ask: Ask, request: Request, underway: Underway) -> Answer:
         """An answer under way. Raises ApiError, and nothing else but for being cancelled: a fault of ours is logged and
         told as a 500 that says no more."""
         try:
             return await self._core.complete(ask, request)
         except ApiError:
             raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not underway.interrupted or task is None or task.uncancel():
+                raise
+            raise Busy("The gateway is shutting down. Try again.", retry_after=1.0) from None
         except Exception:
             log.exception("request %s failed in the gateway", request.generation)
             raise ApiError("The gateway failed on this request; its log says why.") from None
 
-    async def _whole(self, ask: Ask, request: Request, send: Send) -> None:
+    async def _whole(self, ask: Ask, request: Request, send: Send, underway: Underway) -> None:
         try:
-            answer = await self._complete(ask, request)
+            answer = await self._complete(ask, request, underway)
         except ApiError as error:
             await send_error(send, error, request.generation)
             return
@@ -87,13 +91,14 @@ class Chat:
         finally:
             answer.close()
 
-    async def _streamed(self, ask: Ask, request: Request, send: Send) -> None:
+    async def _streamed(self, ask: Ask, request: Request, send: Send, underway: Underway) -> None:
         with Stream(send, request.generation) as stream:
             try:
-                answer = await self._complete(ask, request)
+                answer = await self._complete(ask, request, underway)
             except ApiError as error:
                 await stream.refuse(error)
                 return
+            underway.answer = answer
             await _relay(answer, stream)
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import uvicorn
 import yaml
 
 from config.load import load
 from providers.sandbox import Sandbox
 from router.app import Gateway
-from router.cli.serve import server_config
+from router.cli.serve import Server, server_config
 
 MODEL = "moonshotai/kimi-k2-thinking"
 CANARY = "sk-canary-3f9a1c7be2d04856"
@@ -69,8 +68,11 @@ def env_name(slug: str) -> str:
 class Running:
     """A gateway that serves, and what is needed to talk to it and to look inside."""
 
-    def __init__(self, gateway: Gateway, port: int) -> None:
+    def __init__(self, gateway: Gateway, port: int, path: Path, server: Server) -> None:
         self.gateway = gateway
+        self.path = path
+        """The configuration file."""
+        self.server = server
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.base_url = f"{self.url}/v1"
@@ -87,25 +89,19 @@ async def running(
     """Serve a configuration on a free port while entered."""
     path = tmp_path / "turnout.yaml"
     path.write_text(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
-    gateway = Gateway(load(path, environ), Random(seed))
+    gateway = Gateway(load(path, environ), Random(seed), environ)
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(gateway, gateway.core.setup.settings.server))
-    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    server = Server(server_config(gateway, gateway.core.setup.settings.server), gateway)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve([sock]))
         while not server.started:
             await asyncio.sleep(0.005)
         try:
-            yield Running(gateway, sock.getsockname()[1])
+            yield Running(gateway, sock.getsockname()[1], path, server)
         finally:
             server.should_exit = True
     sock.close()
-
-
-class _no_signals:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
 
 
 class Bench:
