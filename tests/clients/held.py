@@ -143,7 +143,7 @@ def stream_faults(chunks: Sequence[Json], usage_chunk: bool) -> list[str]:
         faults.append("the role is not said once")
     if [bool(choice["finish_reason"]) for choice in choices].count(True) != 1 or not choices[-1]["finish_reason"]:
         faults.append("finish_reason is not said once, at the end")
-    if not choices[-1].get("native_finish_reason"):
+    if "native_finish_reason" not in choices[-1]:
         faults.append("there is no native_finish_reason")
     if [index for index, chunk in enumerate(chunks) if chunk.get("usage")] != [len(chunks) - 1]:
         faults.append("usage is not in the last chunk, and only there")
