@@ -6,6 +6,7 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -118,7 +119,12 @@ def world(
 def ask(**body: Any) -> Ask:
     """A parsed request: MODEL and one short message, but for what is given."""
     whole = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], **body}
-    return parse(msgspec.json.encode({key: value for key, value in whole.items() if value is not None}), {})
+    return _parsed(msgspec.json.encode({key: value for key, value in whole.items() if value is not None}))
+
+
+@lru_cache
+def _parsed(data: bytes) -> Ask:
+    return parse(data, {})
 
 
 def tags(plan: Plan) -> list[str]:
@@ -306,10 +312,13 @@ class Rig:
         self.outcomes: list[Outcome] = []
         self._rng = Random(seed)
 
-    def calls(self, slug: str) -> int:
+    def transport(self, slug: str) -> FakeTransport:
         transport = self.clients[slug].transport
         assert isinstance(transport, FakeTransport)
-        return transport.calls
+        return transport
+
+    def calls(self, slug: str) -> int:
+        return self.transport(slug).calls
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
