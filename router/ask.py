@@ -154,6 +154,9 @@ def _object(data: bytes) -> JsonObject:
     if nested_deeper_than(data, MAX_DEPTH):
         raise BadRequest(f"The body nests arrays and objects more than {MAX_DEPTH} deep.")
     try:
+        if not data.isascii():
+            # What is only passed on is not read otherwise: a provider would refuse it, or worse, mend it.
+            data.decode()
         body = JsonObject(data)
     except (ValueError, UnicodeError) as error:
         raise BadRequest(f"The body is not a JSON object: {error}.") from None
@@ -218,7 +221,11 @@ def _modalities(messages: bytes) -> frozenset[str]:
     if not any(mark in messages for marks in _PARTS.values() for mark in marks):
         return frozenset(("text",))
     kinds = {"text"}
-    for message in value_of(messages):
+    try:
+        decoded = value_of(messages)
+    except (ValueError, UnicodeError) as error:
+        raise BadRequest(f"`messages`: {error}.", param="messages") from None
+    for message in decoded:
         content = message.get("content")
         for part in content if isinstance(content, list) else ():
             type_ = b'"%s"' % str(part.get("type")).encode() if isinstance(part, dict) else b""
