@@ -1,0 +1,65 @@
+"""What is measured: requests, how many at once, and what the upstream answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from tests.bench.client import Expected
+
+EVENTS = 100
+PACE = 0.004
+"""Seconds between two events of a stream: slow enough that each travels alone, as a model's do."""
+SENTENCE = "A turnout is the whole junction where one track becomes two. "
+CONTENT = SENTENCE * 10
+"""What the sandbox answers where nothing is streamed."""
+
+WHOLE = ("--content", CONTENT)
+STREAM = ("--events", str(EVENTS), "--between", str(PACE))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One kind of request under closed-loop load."""
+
+    name: str
+    says: str
+    connections: int
+    messages: tuple[tuple[str, str], ...]
+    """Role and content of each."""
+    streamed: bool = False
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """How the sandbox is started for it."""
+        return STREAM if self.streamed else WHOLE
+
+    @property
+    def units(self) -> int:
+        """What the CPU time of a request is divided by: its events, or 1."""
+        return EVENTS if self.streamed else 1
+
+    @property
+    def expected(self) -> Expected:
+        if self.streamed:
+            return Expected(b'" token"', EVENTS, b"data: [DONE]")
+        return Expected(CONTENT.encode(), 1, b"}")
+
+    def body(self, model: str) -> bytes:
+        messages = [{"role": role, "content": content} for role, content in self.messages]
+        asked = {"model": model, "messages": messages, "temperature": 0.6, "max_tokens": 1000}
+        return json.dumps({**asked, "stream": True} if self.streamed else asked).encode()
+
+
+_SMALL = (("system", "You are helpful."), ("user", "What is a turnout?"))
+_LONG = (("user", SENTENCE * (200_000 // len(SENTENCE))),)
+_TURNS = tuple(("user" if turn % 2 == 0 else "assistant", SENTENCE * 3) for turn in range(299)) + _SMALL[1:]
+
+CASES = (
+    Case("small", "a short question", 1, _SMALL),
+    Case("small", "a short question", 32, _SMALL),
+    Case("small", "a short question", 256, _SMALL),
+    Case("prompt", "a prompt of 200 kB", 8, _LONG),
+    Case("turns", "a conversation of 300 turns", 8, _TURNS),
+    Case("stream", f"a stream of {EVENTS} events", 32, _SMALL, streamed=True),
+)

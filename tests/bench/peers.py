@@ -1,0 +1,163 @@
+"""Who is measured: each peer is a small class in a registry, started before an upstream."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from tests.bench.client import Target
+from tests.bench.configuration import CLIENT_KEY, ENVIRON, MODEL, PROVIDERS, render
+from tests.bench.processes import Process, python
+
+UPSTREAM_MODEL = "upstream-model"
+_AUTHORIZATION = (("authorization", f"Bearer {CLIENT_KEY}"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a peer may run: a folder of its own for files and logs, and a core."""
+
+    folder: Path
+    core: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A peer that serves. `pid`: the root of its processes, or None where there are none."""
+
+    target: Target
+    pid: int | None
+
+
+class Peer(Protocol):
+    """What stands between the client and the upstream."""
+
+    @property
+    def name(self) -> str: ...
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, or None."""
+        ...
+
+    def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
+        """Serve before `upstream` (a base URL that ends in /v1) until `stack` is closed. Raises NotStarted."""
+        ...
+
+
+class Direct:
+    """Nobody: the client asks the upstream itself."""
+
+    name = "direct"
+
+    def missing(self) -> str | None:
+        return None
+
+    def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
+        return Started(Target(upstream, UPSTREAM_MODEL, _AUTHORIZATION), None)
+
+
+class Bare:
+    """See `tests.bench.bare`: the floor that the ratios stand on."""
+
+    name = "bare"
+
+    def missing(self) -> str | None:
+        return None
+
+    def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
+        url = urlsplit(upstream)
+        command = python("-m", "tests.bench.bare", f"http://{url.netloc}")
+        process = stack.enter_context(Process(command, place.folder / "bare.log", place.core))
+        return Started(Target(process.url() + url.path, UPSTREAM_MODEL, _AUTHORIZATION), process.pid)
+
+
+class Turnout:
+    """This gateway as a user runs it: client keys, four endpoints, metrics, the lean engine."""
+
+    name = "turnout"
+
+    def __init__(self, endpoints: int = PROVIDERS) -> None:
+        """`endpoints` in the whole catalogue; four of them serve the model that is asked for."""
+        self._endpoints = endpoints
+
+    def missing(self) -> str | None:
+        return None
+
+    def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
+        file = place.folder / "turnout.yaml"
+        file.write_text(render(upstream, self._endpoints))
+        command = python("-m", "router", "serve", "--config", str(file), "--port", "0")
+        process = stack.enter_context(Process(command, place.folder / "turnout.log", place.core, ENVIRON))
+        return Started(Target(process.url(), MODEL, _AUTHORIZATION), process.pid)
+
+
+class Nginx:
+    """A proxy in C that looks at nothing: how much of the cost is the hop itself."""
+
+    name = "nginx"
+
+    def missing(self) -> str | None:
+        return None if shutil.which("nginx") else "nginx is not installed"
+
+    def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
+        url = urlsplit(upstream)
+        port = _free_port()
+        file = place.folder / "nginx.conf"
+        file.write_text(_NGINX.format(folder=place.folder, upstream=url.netloc, port=port))
+        command = ["nginx", "-c", str(file), "-p", str(place.folder), "-e", str(place.folder / "nginx-error.log")]
+        process = stack.enter_context(Process(command, place.folder / "nginx.log", place.core))
+        base_url = process.listening(f"http://127.0.0.1:{port}{url.path}")
+        return Started(Target(base_url, UPSTREAM_MODEL, _AUTHORIZATION), process.pid)
+
+
+_NGINX = """\
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+worker_rlimit_nofile 16384;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/nginx-body;
+    proxy_temp_path {folder}/nginx-proxy;
+    fastcgi_temp_path {folder}/nginx-fastcgi;
+    uwsgi_temp_path {folder}/nginx-uwsgi;
+    scgi_temp_path {folder}/nginx-scgi;
+    client_max_body_size 32m;
+    client_body_buffer_size 1m;
+    keepalive_requests 10000000;
+    upstream origin {{ server {upstream}; keepalive 2048; keepalive_requests 10000000; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=2048;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+        }}
+    }}
+}}
+"""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+FLOOR = Bare.name
+"""What ratios are to."""
+REGISTRY: dict[str, Peer] = {peer.name: peer for peer in (Direct(), Bare(), Turnout(), Nginx())}
+"""Measured in this order. A further peer is a class like these and its name here."""
+
+
+def available() -> tuple[list[Peer], dict[str, str]]:
+    """Those that can run here, and why the others cannot."""
+    absent = {peer.name: why for peer in REGISTRY.values() if (why := peer.missing()) is not None}
+    return [peer for name, peer in REGISTRY.items() if name not in absent], absent
