@@ -14,18 +14,7 @@ OURS = ("config", "providers", "router")
 MAY_IMPORT = {
     "config": ("config",),
     "providers.sandbox": ("providers.sandbox", "providers.splice"),
-    "providers.dialects": (
-        "providers.dialects",
-        "providers.splice",
-        "providers.errors",
-        "providers.sse",
-        "providers.usage",
-        "providers.reasoning",
-        "providers.classify",
-        "providers.error_body",
-        "providers.redact",
-        "providers.retry_after",
-    ),
+    "providers.dialects": ("providers",),
     "providers.transport": ("providers.transport", "providers.errors", "providers.tasks"),
     "providers": ("config", "providers"),
     "router.policy": ("router.policy", "router.catalogue", "router.health"),
@@ -43,7 +32,7 @@ MAY_IMPORT = {
         "providers.splice",
         "providers.tasks",
     ),
-    "router.cli": ("config", "router", "providers.sandbox"),
+    "router.cli": ("config", "router", "providers.sandbox", "providers.tasks", "providers.splice"),
     "router.app": ("config", "providers", "router"),
     "router.__main__": ("router.cli",),
     "router": ("config", "providers", "router"),
@@ -54,16 +43,24 @@ NEVER = {
     "router": ("router.edge", "router.cli", "router.app", "providers.transport.lean", "providers.transport.httpx"),
     "router.edge": ("router.cli", "router.app", "router.state"),
     "router.policy": ("router.core",),
+    "router.__main__": (),
     "providers": ("router", "providers.sandbox"),
+    "providers.dialects": (
+        "providers.transport",
+        "providers.sandbox",
+        "providers.client",
+        "providers.tasks",
+        "router",
+    ),
     "providers.sandbox": ("router",),
     "config": ("providers", "router"),
 }
 """What a room may not import even where the entry above would allow it."""
 
 HOMES = {
-    "httpx": ("providers.transport.httpx", "router.cli"),
-    "httpx_aiohttp": ("providers.transport.httpx",),
-    "aiohttp": ("providers.transport.httpx",),
+    "httpx": ("providers.transport", "router.cli"),
+    "httpx_aiohttp": ("providers.transport",),
+    "aiohttp": ("providers.transport",),
     "httptools": ("providers.transport.connection", "router.edge.door", "providers.sandbox"),
     "redis": ("router.state",),
     "tenacity": ("router.retry",),
@@ -71,7 +68,7 @@ HOMES = {
     "starlette": ("router.edge",),
     "uvicorn": ("router.edge.door", "router.cli"),
     "yaml": ("config",),
-    "click": ("router.cli",),
+    "click": ("router.cli", "providers.sandbox.__main__"),
     "rich": ("router.cli",),
 }
 """One home for each third-party package."""
