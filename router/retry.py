@@ -26,7 +26,8 @@ def worth_repeating(error: BaseException, rules: Retries) -> bool:
 class _Pause(wait_base):
     def __init__(self, rules: Retries) -> None:
         self._most = rules.backoff_max
-        self._backoff = wait_exponential(multiplier=rules.backoff) + wait_random(0, rules.backoff)
+        # Spread widely: clients that failed together must not come back together.
+        self._backoff = wait_exponential(multiplier=rules.backoff) + wait_random(0, 3 * rules.backoff)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         outcome = retry_state.outcome
