@@ -64,7 +64,7 @@ def tokens(content: Any, *, ascii_only: bool = False) -> int:
 
 
 SCRIPTS = {
-    # text of a hundred repetitions, and what cl100k, o200k and Kimi's own tokenizer make of one
+    # a sentence, and the fewest and the most tokens that a tokenizer may plausibly make of it
     "English": ("The quick brown fox jumps over the lazy dog, and the dog does not mind it. ", 15, 19),
     "code": ("def add(left: int, right: int) -> int:\n    return left + right\n\n", 16, 22),
     "Russian": ("Быстрая лиса перепрыгивает через ленивую собаку. ", 12, 27),

@@ -1,4 +1,4 @@
-"""A provider that comes and goes for ten minutes is felt by no client and is not stormed when it comes back."""
+"""Providers in trouble, under traffic: no client feels it, and nobody storms them."""
 
 from __future__ import annotations
 
@@ -87,5 +87,28 @@ def test_a_flapping_provider_costs_no_client_anything_and_is_probed_by_one() -> 
         assert health.most == 1
         assert box.calls["a"] > sent / 10, "while it is up it is used"
         assert health.in_flight() == 0
+
+    run(main())
+
+
+def test_a_provider_that_fails_fast_gets_next_to_no_traffic() -> None:
+    async def main() -> None:
+        box = Flapping()
+        rig = Rig(world(offer("a", 1), offer("b", 1)), {"a": lambda: Overloaded("down"), "b": box.steady})
+        for _ in range(500):
+            assert await rig.send() == "b"
+        assert rig.calls("a") <= 0.05 * 500
+
+    run(main())
+
+
+def test_clients_that_failed_together_do_not_come_back_together() -> None:
+    async def main() -> None:
+        rig = Rig(world(offer("a")), {"a": lambda: Overloaded("down")}, thresholds=Thresholds(breaker_failures=10_000))
+        await asyncio.gather(*(rig.send() for _ in range(500)), return_exceptions=True)
+        assert len(rig.slept) == 500
+        buckets = Counter(int(seconds / 0.05) for seconds in rig.slept)
+        assert max(buckets.values()) < 50
+        assert 0.3 <= min(rig.slept) <= max(rig.slept) <= 2.0
 
     run(main())
