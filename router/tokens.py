@@ -1,32 +1,27 @@
-"""How many tokens a prompt is, estimated from its bytes: no tokenizer, no download, linear and quick."""
+"""How many tokens a prompt is, estimated from its JSON: no tokenizer, no download, quick at any length."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
-UNCERTAINTY = 0.25
-"""How far an estimate may be off, as a share of it."""
+import msgspec
+
+UNCERTAINTY = 0.35
+"""How far an estimate may be off for a model nothing was learned about, as a share of it: nineteen of twenty prompts
+of any language are nearer, see tests/router/test_tokens.py."""
 
 IMAGE_TOKENS = 1_000
-"""What an image part is taken for; providers charge between 85 and some 1,600."""
+"""What an image, file, audio or video part is taken for; providers charge between 85 and some 1,600 for an image."""
 
-_DATA_URL = re.compile(rb'"data:[a-zA-Z0-9/\\.+;=-]{0,100}base64,[^"]*"')
-"""An image in the text of a message; a slash may be escaped."""
-_AUDIO = re.compile(rb'"data"[ \t\n\r]*:[ \t\n\r]*"[A-Za-z0-9+/=_\\-]{256,}"')
-"""`input_audio` carries its bytes bare."""
-_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{4}")
-_IMAGE = re.compile(rb'"type"[ \t\n\r]*:[ \t\n\r]*"(?:image_url|input_image|image)"')
+PER_MESSAGE = 4
+"""What a chat template puts around a message."""
 
-
-def _all_but(first: int, last: int) -> bytes:
-    return bytes(byte for byte in range(256) if not first <= byte <= last)
-
-
-_ASCII_ONLY = _all_but(0x00, 0x7F)
-_TWO_BYTE = _all_but(0xC0, 0xDF)
-_THREE_BYTE = _all_but(0xE0, 0xEF)
-_FOUR_BYTE = _all_but(0xF0, 0xFF)
+EXACT = 16_384
+"""Bytes of text that are looked at whole; of more, SLICES evenly spread pieces of SLICE bytes are."""
+SLICES, SLICE = 64, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +30,8 @@ class Estimate:
 
     tokens: int
     uncertainty: float = UNCERTAINTY
+    media: int = 0
+    """Parts that are not text; `tokens` holds IMAGE_TOKENS for each."""
     low: int = field(init=False)
     high: int = field(init=False)
 
@@ -43,28 +40,172 @@ class Estimate:
         object.__setattr__(self, "high", int(self.tokens * (1 + self.uncertainty)))
 
 
-def estimate(*parts: bytes) -> Estimate:
-    """Tokens of the raw JSON of messages and tools.
+def estimate(messages: bytes, tools: bytes = b"") -> Estimate:
+    """Tokens of the raw JSON of a request's messages and tools.
 
-    Latin text runs at about 4 characters a token, Cyrillic and its like at 2, CJK at 1.4, an emoji at
-    half of one. Base64 images are not text: each counts as IMAGE_TOKENS.
+    Counted is what a chat template shows the model: the text of every message, escapes undone, reasoning
+    once, tool calls and tool schemas. Media parts count as IMAGE_TOKENS each, whatever their bytes.
     """
-    tokens = 0.0
-    for part in parts:
-        images = len(_IMAGE.findall(part))
-        text = _DATA_URL.sub(b'""', part) if b"base64," in part else part
-        text = _AUDIO.sub(b'""', text) if b'"input_audio"' in text else text
-        tokens += _text_tokens(text) + images * IMAGE_TOKENS
-    return Estimate(int(tokens) + 1)
+    reader = _Reader()
+    reader.messages(messages)
+    if tools:
+        reader.texts.append(_unescaped(tools))
+    tokens = text_tokens("\n".join(reader.texts)) + reader.count * PER_MESSAGE + reader.media * IMAGE_TOKENS
+    return Estimate(int(tokens) + 1, media=reader.media)
 
 
-def _text_tokens(text: bytes) -> float:
-    if text.isascii():
-        plain, two, three, four = len(text), 0, 0, 0
-    else:
-        plain = len(text.translate(None, _ASCII_ONLY))
-        two = len(text.translate(None, _TWO_BYTE))
-        three = len(text.translate(None, _THREE_BYTE))
-        four = len(text.translate(None, _FOUR_BYTE))
-    escapes = len(_ESCAPE.findall(text)) if b"\\u" in text else 0
-    return (plain - 6 * escapes) / 4 + two / 2 + (three + escapes) / 1.4 + four * 2
+# --- what of the JSON is text -------------------------------------------------------------------------
+
+
+class _Reader:
+    """Collects the text of messages; other parts are counted. Never raises: what has an unknown shape is passed by."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.media = 0
+        self.count = 0
+
+    def messages(self, data: bytes) -> None:
+        try:
+            decoded = msgspec.json.decode(data)
+        except (ValueError, RecursionError):
+            # Half of a surrogate pair, say: Python reads it as text, and so may the provider.
+            self.texts.append(data.decode("utf-8", "replace"))
+            return
+        for message in decoded if isinstance(decoded, list) else ():
+            self.count += 1
+            if isinstance(message, dict):
+                self._message(message)
+
+    def _message(self, message: dict[str, Any]) -> None:
+        content = message.get("content")
+        if isinstance(content, str):
+            self.texts.append(content)
+        elif isinstance(content, list):
+            for part in content:
+                self._part(part)
+        if len(message) > 2:
+            self.texts += _calls(message.get("tool_calls"))
+            self.texts += _reasoning(message)
+
+    def _part(self, part: object) -> None:
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            self.texts.append(text)
+        else:
+            self.media += 1
+
+
+def _calls(calls: object) -> Iterator[str]:
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            yield from (value for value in (function.get("name"), function.get("arguments")) if isinstance(value, str))
+
+
+def _reasoning(message: dict[str, Any]) -> list[str]:
+    """It may be there under three names and is read once. Signatures and encrypted data are no text."""
+    details = message.get("reasoning_details")
+    blocks = [block for block in details if isinstance(block, dict)] if isinstance(details, list) else []
+    texts = [block.get("text") or block.get("summary") for block in blocks]
+    found = [text for text in texts if isinstance(text, str)]
+    for name in ("reasoning_content", "reasoning"):
+        value = message.get(name)
+        if not found and isinstance(value, str):
+            found = [value]
+    return found
+
+
+def _unescaped(tools: bytes) -> str:
+    if b"\\u" in tools:
+        with suppress(ValueError, RecursionError):
+            tools = msgspec.json.encode(msgspec.json.decode(tools))
+    return tools.decode("utf-8", "replace")
+
+
+# --- how many tokens text is --------------------------------------------------------------------------
+
+
+def _classes() -> bytes:
+    """A letter for every byte that begins a character, by what it begins."""
+    table = bytearray(b"." * 256)
+    table[ord("a") : ord("z") + 1] = b"a" * 26
+    table[ord("A") : ord("Z") + 1] = b"A" * 26
+    table[ord("0") : ord("9") + 1] = b"0" * 10
+    for blank in b"\t\n\r ":
+        table[blank] = ord(" ")
+    for first, last, letter in _LEADS:
+        table[first : last + 1] = letter * (last + 1 - first)
+    return bytes(table)
+
+
+_LEADS = (
+    (0xC2, 0xC2, b"p"),  # NBSP, «, ©
+    (0xC3, 0xCD, b"l"),  # Latin with diacritics
+    (0xCE, 0xD3, b"r"),  # Greek, Cyrillic
+    (0xD4, 0xDF, b"h"),  # Armenian, Hebrew, Arabic
+    (0xE0, 0xE1, b"i"),  # Indic scripts, Thai, Georgian, Khmer; Vietnamese vowels too
+    (0xE2, 0xE2, b"p"),  # typographic marks, arrows, mathematics
+    (0xE3, 0xE3, b"k"),  # kana, CJK punctuation
+    (0xE4, 0xE9, b"c"),  # Han
+    (0xEA, 0xED, b"g"),  # Hangul
+    (0xEE, 0xEF, b"p"),  # full-width forms
+    (0xF0, 0xF4, b"m"),  # emoji
+)
+
+_CLASSES = _classes()
+_CONTINUATION = bytes(range(0x80, 0xC0))
+_WORDS = bytes(byte if byte in b"aA" else ord("a") if byte == ord("l") else ord(" ") for byte in range(256))
+_NUMBERS = bytes(byte if byte == ord("0") else ord(" ") for byte in range(256))
+
+PER_CHARACTER = {
+    b"r": 0.39,
+    b"h": 0.41,
+    b"i": 0.50,
+    b"p": 1.00,
+    b"k": 0.60,
+    b"c": 0.83,
+    b"g": 0.73,
+    b"l": 1.10,
+    b"m": 2.20,
+}
+"""Tokens a character. Like the figures in `_ascii`, least squares of the relative error against two vocabularies,
+DeepSeek V4's and Mistral's Tekken, over 24 languages, code in 8, JSON, logs, numbers, hashes and emoji."""
+
+
+def text_tokens(text: str) -> float:
+    """Tokens of plain text, by its words, marks and characters of each script."""
+    data, scale = _sample(text.encode("utf-8", "surrogatepass"))
+    # One letter a character: the bytes that continue one are dropped, the one that begins it tells its script.
+    classes = data.translate(_CLASSES, _CONTINUATION)
+    tokens = _ascii(b" " + classes)
+    if not data.isascii():
+        tokens += sum(classes.count(letter) * weight for letter, weight in PER_CHARACTER.items())
+    return tokens * scale
+
+
+def _sample(data: bytes) -> tuple[bytes, float]:
+    if len(data) <= EXACT:
+        return data, 1.0
+    step = (len(data) - SLICE) / (SLICES - 1)
+    pieces = [data[int(number * step) : int(number * step) + SLICE] for number in range(SLICES)]
+    return b"".join(pieces), len(data) / (SLICES * SLICE)
+
+
+def _ascii(classes: bytes) -> float:
+    """Words begin after what is no letter and, in identifiers and base64, where a capital follows a small letter."""
+    count = classes.count
+    words = classes.translate(_WORDS)
+    starts = words.count(b" a") + words.count(b" A")
+    capitals = count(b"A")
+    numbers = classes.translate(_NUMBERS).count(b" 0")
+    return (
+        0.21 * starts
+        + 0.68 * words.count(b"aA")
+        + 0.207 * (count(b"a") + capitals)
+        + 0.14 * capitals
+        + 0.30 * count(b"0")
+        + 1.70 * numbers
+        + 0.71 * count(b".")
+        - 0.33 * count(b"..")
+    )

@@ -104,7 +104,7 @@ def test_pictures_and_sound_are_not_text() -> None:
 
 
 def test_tools_count() -> None:
-    assert estimate(b"[]", b"x" * 4_000).tokens > 1_000
+    assert estimate(b"[]", b"x" * 4_000).tokens > 500
 
 
 @pytest.mark.parametrize("piece", ["\\u", "\\usepackage{x}", "\\\\", "\\u00", '"'])
@@ -122,5 +122,5 @@ def test_every_text_has_tokens_and_more_text_has_no_fewer(text: str) -> None:
 
 
 def test_bounds_follow_the_uncertainty() -> None:
-    assert (Estimate(1_000).low, Estimate(1_000).high) == (800, 1_250)
+    assert (Estimate(1_000).low, Estimate(1_000).high) == (740, 1_350)
     assert (Estimate(1_000, 0.1).low, Estimate(1_000, 0.1).high) == (909, 1_100)
