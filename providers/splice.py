@@ -60,13 +60,27 @@ encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 class JsonObject:
     """A JSON object's bytes together with its members, ready to be read and to be re-written by splicing."""
 
-    __slots__ = ("data", "members", "values")
+    __slots__ = ("_compact", "_members", "data", "values")
 
     def __init__(self, data: bytes) -> None:
         """Raises ValueError where `data` is not one JSON object."""
         self.data = data
         self.values = raw_members(data)
-        self.members = _locate(data, self.values)
+        # Spaces, escapes, a key twice: each makes it longer than its members written the shortest way.
+        self._compact = len(data) == 1 + sum([len(key) + len(value) + 4 for key, value in self.values.items()])
+        self._members: tuple[Member, ...] | None = None
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Every member in order, those of a repeated key included."""
+        if self._members is None:
+            self._members = _locate(self.data, self.values)
+        return self._members
+
+    @property
+    def count(self) -> int:
+        """How many members there are."""
+        return len(self.values) if self._compact else len(self.members)
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
@@ -81,6 +95,13 @@ class JsonObject:
 
         A duplicate key that is changed collapses to its first place.
         """
+        return self._merged(changes) if self._compact else self._spliced(changes)
+
+    def _merged(self, changes: Mapping[str, bytes | None]) -> bytes:
+        merged: dict[str, bytes | None] = {**self.values, **changes}
+        return b"{" + b",".join([encode(key) + b":" + raw for key, raw in merged.items() if raw is not None]) + b"}"
+
+    def _spliced(self, changes: Mapping[str, bytes | None]) -> bytes:
         data = self.data
         out: list[bytes] = []
         pending = dict(changes)
@@ -141,19 +162,20 @@ def _value_end(data: bytes, start: int, likely: bytes) -> int:
     raise ValueError("not a JSON value")
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_INNERMOST = re.compile(rb"\[\]|\{\}")
+_LEVELS = bytes.maketrans(b"[{]}", b"(())")
+_NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def nested_deeper_than(data: bytes, limit: int) -> bool:
     """Whether a JSON document nests arrays and objects deeper than `limit`, in linear time and constant stack."""
     if data.count(b"[") + data.count(b"{") <= limit:
         return False
-    brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(data.translate(_LEVELS, _NEITHER_BRACKET_NOR_QUOTE).split(b'"')[::2])
     for _ in range(limit):
         # Each round takes away exactly the innermost level; few documents have more than ten.
-        shorter = _INNERMOST.sub(b"", brackets)
+        shorter = brackets.replace(b"()", b"")
         if len(shorter) == len(brackets):
             break
         brackets = shorter

@@ -160,8 +160,8 @@ def _object(data: bytes) -> JsonObject:
         body = JsonObject(data)
     except (ValueError, UnicodeError) as error:
         raise BadRequest(f"The body is not a JSON object: {error}.") from None
-    if len(body.members) > MAX_KEYS:
-        raise BadRequest(f"The body has {len(body.members):,} top-level keys; {MAX_KEYS:,} is the most.")
+    if body.count > MAX_KEYS:
+        raise BadRequest(f"The body has {body.count:,} top-level keys; {MAX_KEYS:,} is the most.")
     return body
 
 
@@ -197,9 +197,12 @@ def _check_ranges(fields: _Fields) -> None:
             raise BadRequest(f"`{name}` must be a whole number from 1 to {MAX_COUNT:,}.", param=name)
 
 
+_NO_PREFERENCES = Preferences()
+
+
 def _preferences(provider: dict[str, Any] | None) -> tuple[Preferences, tuple[str, ...]]:
     if not provider:
-        return Preferences(), ()
+        return _NO_PREFERENCES, ()
     try:
         return Preferences.from_request(provider)
     except ValidationError as error:
@@ -214,12 +217,13 @@ _PARTS = {
     "video": (b'"video_url"', b'"input_video"'),
     "file": (b'"file"',),
 }
+_TEXT = frozenset(("text",))
 
 
 def _modalities(messages: bytes) -> frozenset[str]:
     """Which kinds of input the messages hold. The bytes are scanned first: few requests hold any but text."""
-    if not any(mark in messages for marks in _PARTS.values() for mark in marks):
-        return frozenset(("text",))
+    if b'"type"' not in messages or not any(mark in messages for marks in _PARTS.values() for mark in marks):
+        return _TEXT
     kinds = {"text"}
     try:
         decoded = value_of(messages)

@@ -64,6 +64,11 @@ def test_a_key_spelled_with_escapes_is_found_and_keeps_its_spelling() -> None:
     assert JsonObject(data).rewritten({"model": b'"b"'}) == rb'{"mod\u0065l":"b","x":1}'
 
 
+@given(ANY_OBJECT)
+def test_members_are_counted_those_of_a_repeated_key_included(text: str) -> None:
+    assert JsonObject(text.encode()).count == len(json.loads(text, object_pairs_hook=list))
+
+
 def test_get_takes_null_for_absent() -> None:
     body = JsonObject(b'{"a":null,"b":false}')
     assert body.get("a") is None
