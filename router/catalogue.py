@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import heapq
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,6 +14,9 @@ from config.schema import Endpoint as EndpointConfig
 from config.schema import Model as ModelConfig
 from config.secrets import Off
 from router.money import Rates
+
+SHORTLIST = 300
+MOST_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,15 @@ class Catalogue:
 
     def nearest(self, name: str) -> list[str]:
         """Up to three names of models like `name`, best first."""
-        close = difflib.get_close_matches(name.lower()[:200], list(self.names), n=9, cutoff=0.5)
+        wanted = name.lower()[:200]
+        close = difflib.get_close_matches(wanted, _shortlist(wanted, self.names), n=9, cutoff=0.5)
         return list(dict.fromkeys(self.names[known].id for known in close))[:3]
+
+
+def _shortlist(wanted: str, names: Iterable[str]) -> list[str]:
+    """Those that share most words with what is wanted: comparing closely is too slow for a catalogue of thousands."""
+    words = [word for word in re.split(r"[^a-z0-9.]+", wanted) if len(word) > 1][:MOST_WORDS]
+    return heapq.nlargest(SHORTLIST, names, key=lambda name: sum(word in name for word in words))
 
 
 def build(loaded: Loaded) -> Catalogue:

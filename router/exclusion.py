@@ -26,6 +26,10 @@ def _always(ask: Ask, rules: Effective) -> bool:
     return True
 
 
+def _more_than_text(ask: Ask, rules: Effective) -> bool:
+    return len(ask.modalities) > 1
+
+
 def _not_in_only(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
     return not all(any(endpoint.matches(name) for name in names) for names in rules.only)
 
@@ -88,11 +92,7 @@ EXCLUSIONS: tuple[Rule, ...] = (
     Rule("data_policy:zdr", lambda ask, rules: rules.zdr, lambda ask, endpoint, rules: not endpoint.provider.zdr),
     Rule("max_price", _has_limit, _too_dear),
     Rule("require_parameters", lambda ask, rules: rules.require_parameters, _lacks_parameters),
-    Rule(
-        "modality",
-        _always,
-        lambda ask, endpoint, rules: not ask.modalities <= endpoint.modalities,
-    ),
+    Rule("modality", _more_than_text, lambda ask, endpoint, rules: not ask.modalities <= endpoint.modalities),
     Rule("max_output", lambda ask, rules: ask.max_tokens is not None, _output_too_long),
     Rule("context_length", _always, _does_not_fit),
 )
