@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from config.load import Loaded
+from config.schema import ClientKey
 from config.schema import Provider as ProviderConfig
 from config.secrets import Secret, certificate_files
 from providers import tasks
@@ -21,15 +22,24 @@ from providers.transport.base import Limits, Transport
 from providers.transport.httpx import HttpxTransport
 from providers.transport.lean import LeanTransport
 from router import catalogue
+from router.budget import Budget
 from router.core import Core, Setup
-from router.edge.asgi import Receive, Scope, Send
-from router.edge.auth import Auth, Caller, Keys, Open, digest
+from router.edge.asgi import Message, Receive, Scope, Send
+from router.edge.auth import Auth, Keys, Open, digest
 from router.edge.chat import Chat
 from router.edge.routes import Edge
 from router.health import Health
+from router.ledger import Recorder
 from router.metrics import Metrics
-from router.outcome import Observer
 from router.reload import Reloader, signature
+from router.request import Caller
+from router.served import Observer
+from router.state import connect
+from router.state.base import Store
+from router.state.values import Limits as KeyLimits
+from router.state.values import StateError
+from router.state.writer import LedgerWriter
+from router.sticky import Stickiness
 
 log = logging.getLogger("turnout")
 
@@ -51,17 +61,29 @@ class Gateway:
         settings = loaded.settings
         self.draining = False
         self.health = Health(settings.health, lambda: asyncio.get_running_loop().time())
+        password = loaded.state_password
+        self.store: Store = connect(settings.state, password.reveal() if password else None)
+        self.writer = LedgerWriter(self.store.ledger)
+        self.failure: StateError | None = None
+        """Why it could not start."""
         observers: list[Observer] = []
         self._upstreams = Upstreams()
         self._setups: list[Setup] = []
         """The one in force, and those that requests still use."""
-        self.core = Core(self._setup(loaded), self.health, observers, rng or random.Random())
+        self.core = Core(
+            self._setup(loaded),
+            self.health,
+            observers,
+            Budget(self.store.spend),
+            Stickiness(self.store.sticky),
+            rng or random.Random(),
+        )
         self.metrics = Metrics(self.health, lambda: self.core.in_flight)
-        observers.append(self.metrics)
+        observers += [self.metrics, Recorder(self.writer)]
         self.reloader = Reloader(loaded, self._apply, lambda result: self.metrics.reloads.labels(result).inc(), environ)
         self._watch: asyncio.Task[None] | None = None
         self.core.on_unused = self._retire
-        self._auth = auth(loaded)
+        self._auth = auth(loaded, self.store)
         chat = Chat(self.core, lambda: self._auth)
         self._edge = Edge(self.core, chat, self.metrics, self.readiness)
 
@@ -75,9 +97,11 @@ class Gateway:
         """Whether to send traffic here, and why not."""
         setup_ = self.core.setup
         off = {slug: provider.off for slug, provider in setup_.catalogue.providers.items() if provider.off}
-        status = "draining" if self.draining else "ready"
+        state = self.store.status()
+        status = "draining" if self.draining else "ready" if state.ok else "degraded"
         return not self.draining, {
             "status": status,
+            "state": "ok" if state.ok else state.reason,
             "providers_on": len(setup_.clients),
             "providers_off": off,
             "models": len(setup_.catalogue.models),
@@ -87,12 +111,21 @@ class Gateway:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._watch = tasks.spawn(self.reloader.watch(), "configuration watch")
-                await send({"type": "lifespan.startup.complete"})
+                await send(await self._start())
             elif message["type"] == "lifespan.shutdown":
                 await self.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _start(self) -> Message:
+        try:
+            await self.store.open()
+            await self.writer.start()
+        except StateError as error:
+            self.failure = error
+            return {"type": "lifespan.startup.failed", "message": str(error)}
+        self._watch = tasks.spawn(self.reloader.watch(), "configuration watch")
+        return {"type": "lifespan.startup.complete"}
 
     def _apply(self, loaded: Loaded) -> None:
         """Swap to a new configuration between two requests."""
@@ -100,7 +133,7 @@ class Gateway:
         after = loaded.settings.server
         if (before.host, before.port, before.workers) != (after.host, after.port, after.workers):
             log.warning("server.host, port and workers are taken up at the next start, not by a reload")
-        self._auth = auth(loaded)
+        self._auth = auth(loaded, self.store)
         self.core.replace(self._setup(loaded), loaded.settings.health)
 
     def _setup(self, loaded: Loaded) -> Setup:
@@ -122,6 +155,8 @@ class Gateway:
             self._watch.cancel()
         for client in [client for setup in self._setups for client in setup.clients.values()]:
             await client.transport.aclose()
+        await self.writer.aclose()
+        await self.store.aclose()
         await tasks.drain()
 
 
@@ -180,11 +215,21 @@ TRANSPORTS: dict[str, Callable[[ProviderConfig, Limits], Transport]] = {"lean": 
 """By the name `transport:` gives it."""
 
 
-def auth(loaded: Loaded) -> Auth:
+def auth(loaded: Loaded, store: Store) -> Auth:
     """Who may call, by `auth:`."""
     if loaded.settings.auth.mode == "open":
         return Open()
-    models = {key.name: key.models or () for key in loaded.settings.auth.keys}
-    return Keys(
-        {digest(secret.reveal().encode()): Caller(name, models[name]) for name, secret in loaded.client_keys.items()}
-    )
+    named = {key.name: key for key in loaded.settings.auth.keys}
+    static = {}
+    for name, secret in loaded.client_keys.items():
+        hashed = digest(secret.reveal().encode())
+        static[hashed] = static_caller(named[name], hashed)
+    admin = loaded.admin_key
+    return Keys(static, None if admin is None else digest(admin.reveal().encode()), store.keys)
+
+
+def static_caller(key: ClientKey, hashed: str) -> Caller:
+    limits = None
+    if key.limit_usd is not None or key.rpm is not None:
+        limits = KeyLimits(key.limit_usd, key.limit_reset, key.rpm)
+    return Caller(key.name, hashed, key.models or (), limits)

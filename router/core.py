@@ -17,15 +17,20 @@ from providers.dialects.base import Tail
 from providers.errors import ProviderError
 from router.ask import Ask
 from router.attempt import Attempt, Job
+from router.budget import Budget
 from router.catalogue import Catalogue, Endpoint
 from router.decision import Decision
 from router.dispatch import Dispatcher
 from router.errors import ApiError, Busy
 from router.health import Health, Ticket
-from router.outcome import Observer, Outcome, Served
+from router.outcome import Outcome
 from router.plan import Context, Plan, make
 from router.preferences import Effective, for_model, merge
+from router.request import ANYONE, Caller, Request
 from router.retry import Sleep
+from router.served import Observer, Served
+from router.state.values import Grant
+from router.sticky import Stickiness, Stuck
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -55,21 +60,6 @@ class Setup:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the edge knows of a request beside its body."""
-
-    generation: str
-    headers: Mapping[bytes, bytes]
-    received: float
-    """On the loop's clock."""
-    key: str | None = None
-    """Name of the client's key."""
-    allowed: Callable[[str], bool] = lambda model_id: True
-    metadata: bool = False
-    """The client asked for `openrouter_metadata`."""
-
-
 class Core:
     """Plans and serves requests on the setup in force."""
 
@@ -78,6 +68,8 @@ class Core:
         setup: Setup,
         health: Health,
         observers: Sequence[Observer],
+        budget: Budget,
+        stickiness: Stickiness,
         rng: Random,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -88,13 +80,24 @@ class Core:
         self.on_unused: Callable[[Setup], None] = lambda setup: None
         """Told of a setup that was replaced once its last request is done."""
         self._observers = observers
+        self._budget = budget
+        self._stickiness = stickiness
         self._rng = rng
         self._sleep = sleep
 
-    def plan(self, ask: Ask, allowed: Callable[[str], bool] = lambda model_id: True) -> Plan:
+    def plan(self, ask: Ask, caller: Caller = ANYONE, stuck: Stuck | None = None) -> Plan:
         """What would be tried, in order. Raises UnknownModel."""
         setup = self.setup
-        context = Context(setup.catalogue, setup.preferences, self.health.standing, _merged, self._rng, allowed)
+        context = Context(
+            setup.catalogue,
+            setup.preferences,
+            self.health.standing,
+            _merged,
+            self._rng,
+            caller.may_use,
+            stuck.endpoint if stuck else None,
+            stuck.cached if stuck else 0,
+        )
         return make(ask, context)
 
     def enter(self) -> None:
@@ -120,9 +123,27 @@ class Core:
 
     async def complete(self, ask: Ask, request: Request) -> Answer:
         """Begin to answer. Raises ApiError; cancel it freely."""
+        trip = await self._prepare(ask, request)
+        try:
+            started = await trip.dispatcher.dispatch(trip.decision, trip.job)
+        except ApiError as error:
+            if request.metadata:
+                error.openrouter_metadata = trip.decision.metadata()
+            self._done(trip, error.status)
+            raise
+        except BaseException:
+            self._done(trip, CLIENT_LEFT)
+            raise
+        return Answer(started.attempt, started.first, trip.decision, request, lambda status: self._done(trip, status))
+
+    async def _prepare(self, ask: Ask, request: Request) -> Trip:
+        """Everything up to the first attempt. Raises ApiError; then nothing is owed."""
+        stuck = await self._stickiness.find(ask, request)
         setup = self.setup
         settings = setup.settings
-        decision = Decision(ask, self.plan(ask, request.allowed))
+        decision = Decision(ask, self.plan(ask, request.caller, stuck))
+        grant = await self._budget.admit(request, decision.expected_cost, settings.timeouts.total)
+        setup.users += 1
         job = Job(
             ask=ask,
             generation=request.generation,
@@ -132,51 +153,38 @@ class Core:
             deadline=request.received + settings.timeouts.total,
         )
         dispatcher = Dispatcher(setup.clients, self.health, settings.retries, self._sleep, self._settled)
-        setup.users += 1
-        try:
-            started = await dispatcher.dispatch(decision, job)
-        except ApiError as error:
-            if request.metadata:
-                error.openrouter_metadata = decision.metadata()
-            self._done(setup, decision, request, error.status)
-            raise
-        except BaseException:
-            self._done(setup, decision, request, CLIENT_LEFT)
-            raise
-        return Answer(
-            started.attempt,
-            started.first,
-            decision,
-            request,
-            lambda status: self._done(setup, decision, request, status),
-        )
+        return Trip(setup, request, decision, job, dispatcher, stuck, grant)
 
-    def _done(self, setup: Setup, decision: Decision, request: Request, status: int) -> None:
-        self._report(decision, request, status)
-        setup.users -= 1
-        if setup.users == 0 and setup is not self.setup:
-            self.on_unused(setup)
+    def _done(self, trip: Trip, status: int) -> None:
+        """The one end of every request that was begun."""
+        duration = asyncio.get_running_loop().time() - trip.request.received
+        served = Served(trip.request, trip.decision, status, duration, trip.grant)
+        self._budget.settle(trip.grant, served.cost)
+        if served.attempts:
+            self._stickiness.remember(trip.decision.ask, trip.stuck, served.attempts[-1])
+        for observer in self._observers:
+            observer.served(served)
+        trip.setup.users -= 1
+        if trip.setup.users == 0 and trip.setup is not self.setup:
+            self.on_unused(trip.setup)
 
     def _settled(self, ticket: Ticket, outcome: Outcome) -> None:
         self.health.settle(ticket, outcome)
         for observer in self._observers:
             observer.attempted(outcome)
 
-    def _report(self, decision: Decision, request: Request, status: int) -> None:
-        duration = asyncio.get_running_loop().time() - request.received
-        spent = sum(outcome.duration for outcome in decision.attempts)
-        served = Served(
-            generation=request.generation,
-            endpoint=decision.selected,
-            status=status,
-            duration=duration,
-            overhead=max(0.0, duration - spent),
-            stream=decision.ask.stream,
-            attempts=tuple(decision.attempts),
-            key=request.key,
-        )
-        for observer in self._observers:
-            observer.served(served)
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """One request from its plan to its end."""
+
+    setup: Setup
+    request: Request
+    decision: Decision
+    job: Job
+    dispatcher: Dispatcher
+    stuck: Stuck
+    grant: Grant | None
 
 
 CLIENT_LEFT = 499

@@ -33,6 +33,12 @@ class Decision:
     attempts: list[Outcome] = field(default_factory=list)
     selected: Endpoint | None = None
 
+    @property
+    def expected_cost(self) -> float:
+        """USD the request will cost where it is tried first; 0 where nobody may be tried."""
+        stages = self.plan.stages
+        return stages[0].candidates[0].expected_cost if stages else 0.0
+
     def metadata(self) -> bytes:
         """`openrouter_metadata` as JSON: OpenRouter's fields, and ours beside them."""
         plan = self.plan

@@ -41,6 +41,8 @@ class ApiError(Exception):
         self.metadata = dict(metadata or {})
         self.openrouter_metadata: bytes | None = None
         """The decision as JSON, where the client asked for it."""
+        self.rate_limit: tuple[int, int, float] | None = None
+        """(limit, remaining, seconds until it resets) of our own rate limit, where that was it."""
         if status is not None:
             self.status = status
 

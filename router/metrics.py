@@ -9,7 +9,8 @@ from prometheus_client.exposition import generate_latest
 
 from router.catalogue import Catalogue
 from router.health import Health
-from router.outcome import Outcome, Served
+from router.outcome import Outcome
+from router.served import Served
 
 NOBODY = "none"
 """The label where no endpoint was reached."""

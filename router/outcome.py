@@ -1,10 +1,9 @@
-"""What became of one attempt, and of one request: the values handed to observers."""
+"""What became of one attempt: the value handed to observers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
 
 from providers.dialects.base import Usage
 from providers.errors import ProviderError
@@ -62,32 +61,3 @@ _LABELS = {
     "Interrupted": "interrupted",
 }
 """Labels come from this fixed set, never from a provider's text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One request as the client saw it. Seconds."""
-
-    generation: str
-    endpoint: Endpoint | None
-    """Who answered, or None where nobody did."""
-    status: int
-    duration: float
-    overhead: float
-    """The part of `duration` that no provider had the request."""
-    stream: bool
-    attempts: tuple[Outcome, ...] = ()
-    key: str | None = None
-    """The name of the client's key."""
-
-    @property
-    def cost(self) -> Decimal:
-        return sum((attempt.cost for attempt in self.attempts), Decimal(0))
-
-
-class Observer(Protocol):
-    """Whoever wants to know. Called synchronously; must be quick and must not raise."""
-
-    def attempted(self, outcome: Outcome) -> None: ...
-
-    def served(self, served: Served) -> None: ...

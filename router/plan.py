@@ -88,6 +88,10 @@ class Context(NamedTuple):
     rng: Random
     allowed: Callable[[str], bool] = lambda model_id: True
     """Whether the caller's key may use a model."""
+    stuck: tuple[str, str] | None = None
+    """(model id, tag) of the endpoint that has this conversation in its cache."""
+    cached: int = 0
+    """Tokens of the prompt that are cached there."""
 
 
 PASSING = ("ejected", "cooling", "provider_put_aside", "max_concurrency")
@@ -149,7 +153,8 @@ def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded:
     among = in_force(ask, rules)
     candidates: list[Candidate] = []
     for endpoint in model.endpoints:
-        cost = endpoint.rates.expected(tokens, 0, output)
+        cached = min(context.cached, tokens) if endpoint.key == context.stuck else 0
+        cost = endpoint.rates.expected(tokens, cached, output)
         reason = exclusion(among, ask, endpoint, rules) if allowed else "key_models"
         if reason is not None:
             excluded.append(Excluded(endpoint, cost, reason))
@@ -159,16 +164,23 @@ def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded:
             excluded.append(Excluded(endpoint, cost, standing.unavailable, standing.until))
         else:
             candidates.append(Candidate(endpoint, standing, cost))
-    return _demoted(ask, candidates, rules)
+    return _demoted(ask, candidates, rules, context.stuck)
 
 
 # --- in what order ------------------------------------------------------------------------------------
 
 
-def _demoted(ask: Ask, candidates: list[Candidate], rules: Effective) -> list[Candidate]:
+def _demoted(ask: Ask, candidates: list[Candidate], rules: Effective, stuck: tuple[str, str] | None) -> list[Candidate]:
     wanted = [name for name in SOFT_PARAMETERS if name in ask.parameters]
     had = [name for name in wanted if any(candidate.endpoint.takes(name) for candidate in candidates)]
-    return [_demote(ask, candidate, rules, had) for candidate in candidates]
+    return [_marked(_demote(ask, candidate, rules, had), stuck) for candidate in candidates]
+
+
+def _marked(candidate: Candidate, stuck: tuple[str, str] | None) -> Candidate:
+    """A cache is worth a slower endpoint, not one in an outage or one that cannot do what is asked."""
+    if stuck is None or candidate.endpoint.key != stuck or candidate.severity >= DEMOTIONS["parameters"]:
+        return candidate
+    return candidate._replace(sticky=True)
 
 
 def _demote(ask: Ask, candidate: Candidate, rules: Effective, had: Sequence[str]) -> Candidate:
@@ -231,6 +243,9 @@ def _batches(candidates: list[Candidate], rules: Effective) -> Iterable[tuple[li
         named = [candidate for candidate in left if candidate.endpoint.matches(name)]
         left = [candidate for candidate in left if not candidate.endpoint.matches(name)]
         yield named, "weighted"
+    if not rules.order and not rules.sort:
+        yield [candidate for candidate in left if candidate.sticky], "weighted"
+        left = [candidate for candidate in left if not candidate.sticky]
     policy = rules.sort or "weighted"
     for severity in sorted({candidate.severity for candidate in left}):
         yield [candidate for candidate in left if candidate.severity == severity], policy

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import click
 import uvicorn
+import uvloop
 
 from config.check import is_loopback
 from config.load import Loaded
@@ -24,6 +25,7 @@ from router.app import Gateway
 from router.cli.options import config_option, load_or_exit
 from router.edge.asgi import App
 from router.edge.door import Door
+from router.state.values import StateError
 
 KEEPALIVE_SECONDS = 75
 """How long a client's idle connection is kept; longer than the 60 s of most proxies in front."""
@@ -156,10 +158,26 @@ def server_config(app: App, settings: ServerSettings, host: str = "127.0.0.1", p
 def run(loaded: Loaded, host: str, port: int) -> None:
     """Serve until a signal says stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    gateway = Gateway(loaded)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        failure = runner.run(_serve(loaded, host, port))
+    if failure is not None:
+        _refuse(failure, {})
+
+
+async def _serve(loaded: Loaded, host: str, port: int) -> str | None:
+    """Why it could not start, or None once it has served."""
+    try:
+        gateway = Gateway(loaded)
+    except StateError as error:
+        return str(error)
     config = server_config(gateway, loaded.settings.server, host, port)
     # What was loaded stays: full collections need not walk a large catalogue again and again.
     gc.collect()
     gc.freeze()
-    Server(config, gateway, Banner(loaded)).run()
+    server = Server(config, gateway, Banner(loaded))
+    try:
+        await server.serve()
+    except SystemExit:
+        return str(gateway.failure) if gateway.failure is not None else f"cannot listen on {host}:{port}"
+    return None

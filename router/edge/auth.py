@@ -1,32 +1,26 @@
-"""Who is calling: static keys by their SHA-256, or anyone in open mode."""
+"""Who is calling: keys by their SHA-256, or anyone in open mode."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+import hmac
+import time
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from router.errors import Unauthorized
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The owner of a request."""
-
-    name: str | None = None
-    """The key's name; None in open mode."""
-    models: tuple[str, ...] = ()
-    """Globs of the models it may use; none: all."""
-
-    def may_use(self, model_id: str) -> bool:
-        return not self.models or any(fnmatchcase(model_id, glob) for glob in self.models)
+from router.request import ANYONE, Caller
+from router.state.base import Keys as KeyStore
+from router.state.values import KeyRecord
 
 
 class Auth(Protocol):
-    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+    async def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         """Raises Unauthorized, with one and the same message whatever was wrong."""
+        ...
+
+    async def administrator(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """The same for the administrator alone."""
         ...
 
 
@@ -35,27 +29,65 @@ def digest(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()
 
 
+def presented(headers: Mapping[bytes, bytes]) -> str:
+    """The digest of the key a request brings; of an empty one where it brings none."""
+    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    return digest(secret.strip() if scheme.lower() == b"bearer" else b"")
+
+
 class Open:
     """Everyone may; only ever on loopback."""
 
-    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
-        return _ANYONE
+    async def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        return ANYONE
+
+    async def administrator(self, headers: Mapping[bytes, bytes]) -> Caller:
+        return ADMINISTRATOR
 
 
-_ANYONE = Caller()
+ADMINISTRATOR = Caller(name="admin", admin=True)
 
 
 class Keys:
-    """Those who hold a key. Only digests are kept; a key is looked up by its digest, so the time that takes tells
-    nothing of any key."""
+    """Those who hold a key: the file's, the administrator's, and those made at run time.
 
-    def __init__(self, keys: Mapping[str, Caller]) -> None:
-        """`keys`: from the SHA-256 of each key in hexadecimal to its owner."""
-        self._keys = dict(keys)
+    Only digests are kept. A key is looked up by its digest, so the time that takes tells nothing of any key.
+    """
 
-    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
-        scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
-        found = self._keys.get(digest(secret.strip()))
-        if found is None or scheme.lower() != b"bearer":
-            raise Unauthorized("No valid API key: send `Authorization: Bearer <your Turnout key>`.")
-        return found
+    def __init__(
+        self,
+        static: Mapping[str, Caller],
+        admin: str | None,
+        made: KeyStore,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`static`: owners by digest; `admin`: the digest of the administrator's key, or None where there is none."""
+        self._static = static
+        self._admin = admin
+        self._made = made
+        self._wall = wall
+
+    async def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        brought = presented(headers)
+        found = self._static.get(brought)
+        if found is not None:
+            return found
+        record = self._made.known(brought) or await self._made.by_digest(brought)
+        if record is None or not record.usable(self._wall()):
+            raise refused()
+        return caller_of(record)
+
+    async def administrator(self, headers: Mapping[bytes, bytes]) -> Caller:
+        if self._admin is None or not hmac.compare_digest(presented(headers), self._admin):
+            raise refused()
+        return ADMINISTRATOR
+
+
+def refused() -> Unauthorized:
+    """The one answer to every kind of bad key."""
+    return Unauthorized("No valid API key: send `Authorization: Bearer <your Turnout key>`.")
+
+
+def caller_of(record: KeyRecord) -> Caller:
+    limited = record.limit is not None or record.rpm is not None
+    return Caller(record.name, record.hash, record.models, record.limits if limited else None)

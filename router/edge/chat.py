@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from router.ask import Ask, parse
-from router.core import Answer, Core, Request, Underway, new_generation
+from router.core import Answer, Core, Underway, new_generation
 from router.edge import body
 from router.edge.asgi import Receive, Scope, Send, respond
 from router.edge.auth import Auth
@@ -15,6 +15,7 @@ from router.edge.disconnect import Departure
 from router.edge.errors import send_error
 from router.edge.stream import Stream
 from router.errors import ApiError, Busy
+from router.request import Request
 
 log = logging.getLogger("turnout")
 
@@ -31,7 +32,7 @@ class Chat:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         generation = new_generation()
         try:
-            caller = self._auth().caller(headers)
+            caller = await self._auth().caller(headers)
             self._core.enter()
         except ApiError as error:
             await send_error(send, error, generation)
@@ -41,8 +42,7 @@ class Chat:
                 generation=generation,
                 headers=headers,
                 received=received,
-                key=caller.name,
-                allowed=caller.may_use,
+                caller=caller,
                 metadata=_wants_metadata(headers),
             )
             await self._serve(scope, receive, send, request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 from providers.splice import encode
@@ -39,10 +40,19 @@ def _render(error: ApiError, beside: dict[str, Any]) -> bytes:
 
 
 def headers(error: ApiError) -> list[tuple[bytes, bytes]]:
-    """`Retry-After` in whole seconds, and `x-should-retry: false` where a retry cannot help."""
+    """`Retry-After` in whole seconds, `X-RateLimit-*` (reset in unix milliseconds, as OpenRouter's), and
+    `x-should-retry: false` where a retry cannot help."""
     out: list[tuple[bytes, bytes]] = []
     if error.retry_after is not None:
         out.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
+    if error.rate_limit is not None:
+        limit, remaining, seconds = error.rate_limit
+        resets = int((time.time() + seconds) * 1000)
+        out += [
+            (b"x-ratelimit-limit", b"%d" % limit),
+            (b"x-ratelimit-remaining", b"%d" % remaining),
+            (b"x-ratelimit-reset", b"%d" % resets),
+        ]
     if not error.may_retry:
         out.append((b"x-should-retry", b"false"))
     return out

@@ -20,6 +20,8 @@ class Candidate(NamedTuple):
     demoted_by: tuple[str, ...] = ()
     severity: int = 0
     """How far back it goes; see router.plan.DEMOTIONS."""
+    sticky: bool = False
+    """It has this conversation in its cache."""
 
 
 class Policy(Protocol):

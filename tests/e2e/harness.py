@@ -88,7 +88,8 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Serve a configuration on a free port while entered."""
     path = tmp_path / "turnout.yaml"
-    path.write_text(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
+    settings = {**settings, "state": {"path": str(tmp_path / "turnout.db"), **settings.get("state", {})}}
+    path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     gateway = Gateway(load(path, environ), Random(seed), environ)
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))

@@ -11,11 +11,17 @@ from typing import Any
 import pytest
 
 from providers.errors import Broken, InvalidRequest, ServerFault
-from router.core import CLIENT_LEFT, Answer, Core, Request, Setup, new_generation
+from router.budget import Budget
+from router.core import CLIENT_LEFT, Answer, Core, Setup, new_generation
 from router.errors import ApiError, Busy, Exhausted, UnknownModel
 from router.health import Health
 from router.metrics import Metrics
-from router.outcome import Outcome, Served
+from router.outcome import Outcome
+from router.request import Request
+from router.served import Served
+from router.state.memory import LocalSpend, LocalSticky
+from router.state.spend import SpendBook
+from router.sticky import Stickiness
 from tests.router.fakes import FakeResponse, Script, World, ask, client, good, offer, run, world
 
 ORDER = {"provider": {"sort": "price"}}
@@ -45,7 +51,14 @@ class Gate:
         clients = {slug: client(slug, scripts.get(slug, good)) for slug in w.catalogue.providers}
         self.metrics = Metrics(health, lambda: self.core.in_flight)
         setup = Setup(w.settings, w.catalogue, clients)
-        self.core = Core(setup, health, [self.log, self.metrics], Random(1))
+        self.core = Core(
+            setup,
+            health,
+            [self.log, self.metrics],
+            Budget(LocalSpend(SpendBook(self.loop.time, self.loop.time))),
+            Stickiness(LocalSticky(lambda: 0.0)),
+            Random(1),
+        )
 
     async def begin(self, *, metadata: bool = False, **body: Any) -> Answer:
         request = Request("gen-1", {}, self.loop.time(), metadata=metadata)
