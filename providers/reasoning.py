@@ -72,6 +72,8 @@ def in_all_shapes(members: Mapping[str, bytes]) -> dict[str, bytes | None]:
 
     A field that says something stays as it is; empty ones go where there is nothing to say.
     """
+    if members.keys().isdisjoint(FIELDS):
+        return {}
     if members.keys().isdisjoint((PLAIN, DETAILS)) and is_text(text := members.get(CONTENT)) and text is not None:
         return {PLAIN: text, DETAILS: as_details(text)}
     details = members.get(DETAILS)

@@ -78,18 +78,23 @@ def render_decimal(value: Decimal) -> bytes:
 
 def _count(value: Any) -> int:
     """A token count in whatever number it came as; 0 where it is none."""
+    if type(value) is int and 0 <= value < 1_000_000_000:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return 0
     return max(0, int(value)) if abs(value) < 1e15 else 0
 
 
 def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    return next((_count(fields[name]) for name in names if fields.get(name) is not None), 0)
+    for name in names:
+        if fields.get(name) is not None:
+            return _count(fields[name])
+    return 0
 
 
 def _most(fields: Mapping[str, Any], *paths: tuple[str, ...]) -> int:
     """The largest of one number reported under several names."""
-    return max(_count(_at(fields, path)) for path in paths)
+    return max([_count(_at(fields, path)) for path in paths])
 
 
 def _at(fields: Any, path: tuple[str, ...]) -> Any:

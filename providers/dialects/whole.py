@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
 
 from providers.classify import classify_in_band
 from providers.dialects.base import Envelope, Tail, Usage
@@ -56,7 +55,7 @@ class WholeAnswer:
         messages = [members_of(choice["message"]) for choice in choices]
         self.produced = sum(map(_produced, messages))
         self.finish_reason: str | None = self._judge(choices, messages)
-        self._choices = self._made_right()
+        self._choices = self._made_right(choices, messages)
         usage = self._members.get("usage", _NULL)
         self.usage: Usage | None = None if usage == _NULL else parse_usage(usage)
 
@@ -74,11 +73,11 @@ class WholeAnswer:
         changes["error"] = None
         return restored(changed(self._body, self._members, changes), self._stand_ins)
 
-    def _made_right(self) -> bytes:
+    def _made_right(self, choices: list[dict[str, bytes]], messages: list[dict[str, bytes]]) -> bytes:
         """The choices for the client. Raises BadAnswer where a part that must be read is malformed."""
-        positions = count()
+        parts = enumerate(zip(choices, messages, strict=True))
         try:
-            return each_item(self._members["choices"], lambda choice: self._choice(choice, next(positions)))
+            return each_item(self._members["choices"], lambda choice: self._choice(choice, *next(parts)))
         except ValueError as error:
             raise BadAnswer("A message in the provider's answer is malformed.") from error
 
@@ -99,9 +98,8 @@ class WholeAnswer:
         calls = message.get("tool_calls", _NULL)
         return "tool_calls" if reason == "stop" and calls not in EMPTY_VALUES else reason
 
-    def _choice(self, choice: bytes, position: int) -> bytes:
-        members = members_of(choice)
-        message = members_of(members["message"])
+    def _choice(self, choice: bytes, position: int, parts: tuple[dict[str, bytes], dict[str, bytes]]) -> bytes:
+        members, message = parts
         changes: dict[str, bytes | None] = {
             "finish_reason": encode(self._reason(members, message)),
             "message": self._message(members["message"], message),
@@ -182,6 +180,6 @@ def _produced(message: Mapping[str, bytes]) -> int:
     parts = flattened(content) if content.startswith(b"[") else (content, b"")
     thoughts = next((text for field in (PLAIN, CONTENT) if is_text(text := message.get(field, _NULL))), None)
     if thoughts is None:
-        thoughts = text_of_details(message.get(DETAILS, b"[]"))
-    said = sum(len(text) - 2 for text in (*parts, thoughts) if is_text(text))
+        thoughts = text_of_details(message[DETAILS]) if DETAILS in message else b""
+    said = sum([len(text) - 2 for text in (*parts, thoughts) if is_text(text)])
     return said + (len(calls) if calls.startswith(b"[") else 0)
