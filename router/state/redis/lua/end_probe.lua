@@ -1,0 +1,5 @@
+-- Give a probe back, if it is still ours. KEYS: probe. ARGV: replica.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('DEL', KEYS[1])
+end
+return 0

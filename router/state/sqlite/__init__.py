@@ -1,0 +1,1 @@
+"""The embedded store: ledger and keys in one SQLite file."""

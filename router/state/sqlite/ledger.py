@@ -1,0 +1,175 @@
+"""The ledger in SQLite: rows, and sums kept up in the same transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterable, Sequence
+
+from router.state import codec
+from router.state.periods import DAY, Figures, day_of, month_of, week_of
+from router.state.rollup import (
+    ATTEMPT_MEASURES,
+    KEPT,
+    REQUEST_MEASURES,
+    Apps,
+    Bucketed,
+    attempt_totals,
+    resolution_for,
+    sums,
+    totals,
+)
+from router.state.sqlite.database import Database
+from router.state.values import AttemptTotal, Clock, Query, Row, Total, to_units
+
+PRUNED_AT_ONCE = 2000
+_SPANS = {"minute": 60, "hour": 3600, "day": DAY}
+
+
+class SqliteLedger:
+    """`Ledger` on a SQLite file."""
+
+    def __init__(self, database: Database, wall: Clock = time.time) -> None:
+        self._database = database
+        self._wall = wall
+        self._apps = Apps()
+
+    async def append(self, rows: Sequence[Row]) -> None:
+        if rows:
+            await self._database.write(lambda connection: self._append(connection, rows))
+
+    def _append(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        insert = "INSERT OR IGNORE INTO requests (id, created, key, row) VALUES (?, ?, ?, ?)"
+        new = [
+            row for row in rows if connection.execute(insert, (row.id, row.created, row.key, _pack(row))).rowcount == 1
+        ]
+        added = sums(new, self._apps)
+        _upsert(connection, "request_sums", "model, provider, key, app", REQUEST_MEASURES, added.requests.items())
+        _upsert(connection, "attempt_sums", "model, provider, tag", ATTEMPT_MEASURES, added.attempts.items())
+        connection.executemany(
+            "INSERT INTO key_sums VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET name = excluded.name, cost = cost + excluded.cost",
+            [(row.key, row.key_name, to_units(row.cost)) for row in new if row.key],
+        )
+
+    async def generation(self, id: str) -> Row | None:  # noqa: A002 - the name of the thing everywhere
+        sql = "SELECT row FROM requests WHERE id = ?"
+        found = await self._database.read(lambda connection: connection.execute(sql, (id,)).fetchone())
+        return None if found is None else _unpack(found[0])
+
+    async def recent(self, limit: int, before: str | None = None, key: str | None = None) -> list[Row]:
+        tests = {"key = ?": key, "seq < (SELECT seq FROM requests WHERE id = ?)": before}
+        kept = {test: value for test, value in tests.items() if value is not None}
+        where = " AND ".join(kept) or "1"
+        sql = f"SELECT row FROM requests WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - tests of ours
+        values = [*kept.values(), limit]
+        found = await self._database.read(lambda connection: connection.execute(sql, values).fetchall())
+        return [_unpack(packed) for (packed,) in found]
+
+    async def totals(self, query: Query) -> list[Total]:
+        wanted = {"model": query.model, "provider": query.provider, "key": query.key, "app": query.app}
+        return totals(query, await self._sums(query, "request_sums", wanted, REQUEST_MEASURES))
+
+    async def attempts(self, query: Query) -> list[AttemptTotal]:
+        wanted = {"model": query.model, "provider": query.provider, "tag": None}
+        return attempt_totals(query, await self._sums(query, "attempt_sums", wanted, ATTEMPT_MEASURES))
+
+    async def _sums(
+        self, query: Query, table: str, wanted: dict[str, str | None], measures: Sequence[str]
+    ) -> list[Bucketed]:
+        resolution = resolution_for(query, self._wall())
+        span = min((_SPANS[one] for one in query.by if one in _SPANS), default=0)
+        columns = [f"bucket / {span} * {span}" if span else "0"]
+        columns += [name if name in query.by or want is not None else "''" for name, want in wanted.items()]
+        filters = {name: want for name, want in wanted.items() if want is not None}
+        sql = (
+            f"SELECT {', '.join(columns)}, {', '.join(f'SUM({one})' for one in measures)} "  # noqa: S608 - names of ours
+            f"FROM {table} WHERE resolution = ? AND bucket >= ? AND bucket < ?"
+            f"{''.join(f' AND {name} = ?' for name in filters)} "
+            f"GROUP BY {', '.join(str(place) for place in range(1, len(columns) + 1))}"
+        )
+        since = int(query.since // resolution) * resolution
+        values = [resolution, since, 2**53 if query.until is None else query.until, *filters.values()]
+        found = await self._database.read(lambda connection: connection.execute(sql, values).fetchall())
+        return [(row[0], tuple(row[1 : len(columns)]), row[len(columns) :]) for row in found]
+
+    async def key_names(self) -> dict[str, str]:
+        return dict(await self._database.read(lambda one: one.execute("SELECT key, name FROM key_sums").fetchall()))
+
+    async def prune(self, days: float) -> int:
+        """In small transactions, so that rows can be written meanwhile."""
+        limit, gone = self._wall() - days * DAY, 0
+        sql = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE created < ? LIMIT ?)"
+        while True:
+            went = await self._database.write(
+                lambda connection: connection.execute(sql, (limit, PRUNED_AT_ONCE)).rowcount
+            )
+            gone += went
+            if went < PRUNED_AT_ONCE:
+                break
+        await self._database.write(self._prune_sums)
+        return gone
+
+    def _prune_sums(self, connection: sqlite3.Connection) -> None:
+        for resolution, seconds in KEPT.items():
+            for table in ("request_sums", "attempt_sums"):
+                sql = f"DELETE FROM {table} WHERE resolution = ? AND bucket < ?"  # noqa: S608 - names of ours
+                connection.execute(sql, (resolution, self._wall() - seconds))
+
+    async def begin(self, replica: str) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            unclean = connection.execute("DELETE FROM running").rowcount > 0
+            connection.execute("INSERT INTO running VALUES (?)", (replica,))
+            return unclean
+
+        return await self._database.write(work)
+
+    async def end(self, replica: str) -> None:
+        sql = "DELETE FROM running WHERE replica = ?"
+        await self._database.write(lambda connection: connection.execute(sql, (replica,)))
+
+    async def figures(self) -> list[tuple[str, Figures]]:
+        """What every key has spent, to start from."""
+        now = self._wall()
+        today, monday, first = day_of(now), week_of(now) * 7 - 3, month_of(now)
+        since = min(monday, today - 31) * DAY
+
+        def work(connection: sqlite3.Connection) -> dict[str, Figures]:
+            found = {
+                key: Figures(total, today, 0, week_of(now), 0, first, 0)
+                for key, total in connection.execute("SELECT key, cost FROM key_sums")
+            }
+            daily = "SELECT key, bucket, SUM(cost) FROM request_sums WHERE resolution = ? AND bucket >= ? GROUP BY 1, 2"
+            for key, bucket, cost in connection.execute(daily, (DAY, since)):
+                if figures := found.get(key):
+                    before = figures.total
+                    figures.add(cost, bucket)
+                    figures.total = before
+            return found
+
+        return list((await self._database.read(work)).items())
+
+
+def _upsert(
+    connection: sqlite3.Connection,
+    table: str,
+    dims: str,
+    measures: Sequence[str],
+    items: Iterable[tuple[tuple[int, int, tuple[str, ...]], list[int]]],
+) -> None:
+    marks = ", ".join("?" * (2 + len(dims.split(", ")) + len(measures)))
+    sets = ", ".join(f"{one} = {one} + excluded.{one}" for one in measures)
+    connection.executemany(
+        f"INSERT INTO {table} (resolution, bucket, {dims}, {', '.join(measures)}) VALUES ({marks}) "  # noqa: S608
+        f"ON CONFLICT DO UPDATE SET {sets}",
+        [(resolution, bucket, *values, *added) for (resolution, bucket, values), added in items],
+    )
+
+
+def _pack(row: Row) -> bytes:
+    return zlib.compress(codec.encode(row), 1)
+
+
+def _unpack(packed: bytes) -> Row:
+    return codec.row(zlib.decompress(packed))
