@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MOST_SAMPLES = 512
 """Kept per endpoint and figure; at higher rates the window is the last so many requests."""
@@ -22,6 +22,8 @@ class Spread:
     p75: float
     p90: float
     p99: float
+    count: int = field(default=0, compare=False)
+    """How many figures they are of."""
 
 
 def spread(values: Sequence[float], *, more_is_better: bool = False) -> Spread | None:
@@ -29,7 +31,8 @@ def spread(values: Sequence[float], *, more_is_better: bool = False) -> Spread |
     if not values:
         return None
     ranked = sorted(values, reverse=more_is_better)
-    return Spread(*(ranked[-(-percent * len(ranked) // 100) - 1] for percent in (50, 75, 90, 99)))
+    p50, p75, p90, p99 = (ranked[-(-percent * len(ranked) // 100) - 1] for percent in (50, 75, 90, 99))
+    return Spread(p50, p75, p90, p99, len(ranked))
 
 
 class Samples:

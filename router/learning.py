@@ -1,0 +1,117 @@
+"""What answers teach about each model: how far our estimates of its prompts are off, and how much it writes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from router.learned import UNKNOWN, Learned
+from router.outcome import Outcome
+from router.served import Served
+from router.tokens import UNCERTAINTY, Estimate
+
+MEMORY = 0.98
+"""What a request's weight is multiplied by at each later one: the last fifty decide."""
+PRIOR_WEIGHT = 4.0
+"""Requests that what is assumed of an unknown model counts for."""
+PRIOR_SPREAD = math.log1p(UNCERTAINTY) / 2
+"""Standard deviation of log(reported / estimated) over models nothing is known of: UNCERTAINTY is twice it."""
+FURTHEST = math.log(3)
+"""A report more than three times off says nothing of the tokenizer."""
+OUTLIER = 3.0
+"""Standard deviations beyond which a report counts as if it were just there."""
+OVERHEAD = 200
+"""Tokens. What a provider adds of its own weighs on a short prompt, so a prompt of this length counts half."""
+SURE = 0.05
+"""The least uncertainty, however much was seen."""
+ENOUGH_ANSWERS = 10
+"""Whole answers before their mean length is used."""
+MOST_MODELS = 20_000
+
+
+@dataclass(slots=True)
+class _Running:
+    """Of one model: the weighted mean and spread of log(reported / estimated), and the mean length of answers."""
+
+    weight: float = 0.0
+    mean: float = 0.0
+    variance: float = PRIOR_SPREAD**2
+    """Around what was predicted, so that it holds the error of the mean too."""
+    answers: float = 0.0
+    output: float = 0.0
+    seen: int = 0
+    learned: Learned = UNKNOWN
+
+    def predicted(self) -> float:
+        return self.mean * self.weight / (self.weight + PRIOR_WEIGHT)
+
+    def spread(self) -> float:
+        known, prior = self.weight * self.variance, PRIOR_WEIGHT * PRIOR_SPREAD**2
+        return math.sqrt((known + prior) / (self.weight + PRIOR_WEIGHT))
+
+    def prompt(self, estimated: int, reported: int) -> None:
+        at_most = max(OUTLIER * self.spread(), PRIOR_SPREAD)
+        error = _clamped(math.log(reported / estimated), FURTHEST) - self.predicted()
+        error = _clamped(error, at_most)
+        weight = estimated / (estimated + OVERHEAD)
+        observed = self.predicted() + error
+        self.weight = self.weight * MEMORY + weight
+        share = weight / self.weight
+        self.mean += share * (observed - self.mean)
+        self.variance += share * (error * error - self.variance)
+
+    def answer(self, tokens: int) -> None:
+        self.seen += 1
+        self.answers = self.answers * MEMORY + 1
+        self.output += (tokens - self.output) / self.answers
+
+    def settle(self) -> None:
+        uncertainty = max(SURE, math.expm1(2 * self.spread()))
+        output = self.output if self.seen >= ENOUGH_ANSWERS else None
+        self.learned = Learned(math.exp(self.predicted()), uncertainty, output)
+
+
+def _clamped(value: float, limit: float) -> float:
+    return min(limit, max(-limit, value))
+
+
+class Learning:
+    """The experience of this process, by catalogue model. An observer of requests."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, _Running] = {}
+
+    def of(self, model_id: str) -> Learned:
+        """What is known of a model now."""
+        running = self._models.get(model_id)
+        return UNKNOWN if running is None else running.learned
+
+    def attempted(self, outcome: Outcome) -> None:
+        """Nothing: what was asked for is known with the request."""
+
+    def served(self, served: Served) -> None:
+        """Learn from every attempt that answered whole and said what it used."""
+        for outcome in served.attempts:
+            self.learn(served.decision.ask.prompt, outcome)
+
+    def learn(self, estimate: Estimate, outcome: Outcome) -> None:
+        """Learn from one attempt at a prompt that was, uncorrected, estimated so."""
+        usage = outcome.usage
+        if outcome.error is not None or outcome.estimated or usage is None:
+            return
+        running = self._running(outcome.endpoint.model_id)
+        if usage.prompt > 0 and not estimate.media:
+            running.prompt(estimate.tokens, usage.prompt)
+        if usage.completion > 0 and outcome.finish_reason != "length":
+            # An answer that was cut off says how long it was allowed to be, not how long it wanted to be.
+            running.answer(usage.completion)
+        running.settle()
+
+    def _running(self, model_id: str) -> _Running:
+        running = self._models.get(model_id)
+        if running is None:
+            if len(self._models) >= MOST_MODELS:
+                # Only reloads that bring ever new models come here; the longest known goes.
+                del self._models[next(iter(self._models))]
+            running = self._models[model_id] = _Running()
+        return running
