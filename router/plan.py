@@ -13,6 +13,7 @@ from router.catalogue import Catalogue, Endpoint, Model, Resolved
 from router.errors import UnknownModel
 from router.exclusion import exclusion, in_force
 from router.health import Standing, Tier
+from router.learned import UNKNOWN, Learned, nothing
 from router.policy import REGISTRY, Candidate
 from router.preferences import Effective
 from router.speed import Spread
@@ -67,12 +68,16 @@ class Plan:
     last_resorts: tuple[Endpoint, ...]
     """Those that only their health keeps out, the best first; one is tried once if no stage has anyone."""
     rules: Effective
+    draw: str = "weighted"
+    """The policy where neither `order` nor `sort` decides; see router.policy.REGISTRY."""
 
     def chances(self) -> dict[Endpoint, float]:
         """Each endpoint's chance of being tried first, 0 to 1; those with none are left out."""
         if not self.stages:
             return {}
-        batch, policy = next(pair for pair in _batches(list(self.stages[0].candidates), self.rules) if pair[0])
+        batch, policy = next(
+            pair for pair in _batches(list(self.stages[0].candidates), self.rules, self.draw) if pair[0]
+        )
         shares = REGISTRY[policy].chances(batch)
         return {candidate.endpoint: share for candidate, share in zip(batch, shares, strict=True)}
 
@@ -92,6 +97,10 @@ class Context(NamedTuple):
     """(model id, tag) of the endpoint that has this conversation in its cache."""
     cached: int = 0
     """Tokens of the prompt that are cached there."""
+    learned: Callable[[str], Learned] = nothing
+    """What experience says of a model id."""
+    draw: str = "weighted"
+    """The policy behind `routing.strategy`; see router.policy.STRATEGIES."""
 
 
 PASSING = ("ejected", "cooling", "provider_put_aside", "max_concurrency")
@@ -109,14 +118,15 @@ def make(ask: Ask, context: Context) -> Plan:
             rules = replace(rules, sort=resolved.sort)
         groups.append((resolved.model.id, rules, _judge(ask, resolved.model, rules, context, excluded)))
     rules = groups[0][1]
-    stages = _stages(groups, context.rng)
+    stages = _stages(groups, context)
     return Plan(
         models=tuple(id_ for id_, _, _ in groups),
-        strategy="order" if rules.order else rules.sort or "price",
+        strategy="order" if rules.order else rules.sort or ("price" if context.draw == "weighted" else context.draw),
         stages=tuple(stages),
         excluded=tuple(excluded),
         last_resorts=() if stages else _last_resorts(excluded),
         rules=next((own for id_, own, _ in groups if stages and id_ in stages[0].models), rules),
+        draw=context.draw,
     )
 
 
@@ -147,7 +157,10 @@ def _unknown(name: str, catalogue: Catalogue) -> UnknownModel:
 
 def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded: list[Excluded]) -> list[Candidate]:
     """The model's endpoints that may serve the request; the others go to `excluded`."""
-    output = ask.max_tokens or EXPECTED_OUTPUT
+    learned = context.learned(model.id)
+    if learned is not UNKNOWN:
+        ask = replace(ask, prompt=learned.prompt(ask.prompt))
+    output = learned.completion(ask.max_tokens, EXPECTED_OUTPUT)
     tokens = ask.prompt.tokens
     allowed = context.allowed(model.id)
     among = in_force(ask, rules)
@@ -218,25 +231,25 @@ def _misses(measured: Spread | None, wanted: Percentiles, *, above: bool) -> boo
     return any(cutoff is not None and (figure < cutoff if above else figure > cutoff) for figure, cutoff in pairs)
 
 
-def _stages(groups: list[tuple[str, Effective, list[Candidate]]], rng: Random) -> list[Stage]:
+def _stages(groups: list[tuple[str, Effective, list[Candidate]]], context: Context) -> list[Stage]:
     rules = groups[0][1]
     if rules.across_models:
         everyone = [candidate for _, _, candidates in groups for candidate in candidates]
         merged = [(tuple(id_ for id_, _, _ in groups), rules, everyone)]
     else:
         merged = [((id_,), own, candidates) for id_, own, candidates in groups]
-    return [Stage(models, tuple(_ordered(candidates, own, rng))) for models, own, candidates in merged if candidates]
+    return [Stage(models, _ordered(candidates, own, context)) for models, own, candidates in merged if candidates]
 
 
-def _ordered(candidates: list[Candidate], rules: Effective, rng: Random) -> list[Candidate]:
+def _ordered(candidates: list[Candidate], rules: Effective, context: Context) -> tuple[Candidate, ...]:
     """Those named in `order` first, as named; then group by group, the least demoted first."""
     order: list[Candidate] = []
-    for batch, policy in _batches(candidates, rules):
-        order += REGISTRY[policy].order(batch, rng) if len(batch) > 1 else batch
-    return order
+    for batch, policy in _batches(candidates, rules, context.draw):
+        order += REGISTRY[policy].order(batch, context.rng) if len(batch) > 1 else batch
+    return tuple(order)
 
 
-def _batches(candidates: list[Candidate], rules: Effective) -> Iterable[tuple[list[Candidate], str]]:
+def _batches(candidates: list[Candidate], rules: Effective, draw: str) -> Iterable[tuple[list[Candidate], str]]:
     """Candidates that are alike but for the policy, and the policy that orders them, first batch first."""
     left = candidates
     for name in rules.order:
@@ -246,7 +259,7 @@ def _batches(candidates: list[Candidate], rules: Effective) -> Iterable[tuple[li
     if not rules.order and not rules.sort:
         yield [candidate for candidate in left if candidate.sticky], "weighted"
         left = [candidate for candidate in left if not candidate.sticky]
-    policy = rules.sort or "weighted"
+    policy = rules.sort or draw
     for severity in sorted({candidate.severity for candidate in left}):
         yield [candidate for candidate in left if candidate.severity == severity], policy
 
