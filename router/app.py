@@ -29,6 +29,7 @@ from router.edge.auth import Auth, Keys, Open, digest
 from router.edge.chat import Chat
 from router.edge.routes import Edge
 from router.health import Health
+from router.learning import Learning
 from router.ledger import Recorder
 from router.metrics import Metrics
 from router.reload import Reloader, signature
@@ -66,7 +67,8 @@ class Gateway:
         self.writer = LedgerWriter(self.store.ledger)
         self.failure: StateError | None = None
         """Why it could not start."""
-        observers: list[Observer] = []
+        learning = Learning()
+        observers: list[Observer] = [learning]
         self._upstreams = Upstreams()
         self._setups: list[Setup] = []
         """The one in force, and those that requests still use."""
@@ -77,6 +79,7 @@ class Gateway:
             Budget(self.store.spend),
             Stickiness(self.store.sticky),
             rng or random.Random(),
+            learned=learning.of,
         )
         self.metrics = Metrics(self.health, lambda: self.core.in_flight)
         observers += [self.metrics, Recorder(self.writer)]

@@ -23,8 +23,10 @@ from router.decision import Decision
 from router.dispatch import Dispatcher
 from router.errors import ApiError, Busy
 from router.health import Health, Ticket
+from router.learned import Learned, nothing
 from router.outcome import Outcome
 from router.plan import Context, Plan, make
+from router.policy import STRATEGIES
 from router.preferences import Effective, for_model, merge
 from router.request import ANYONE, Caller, Request
 from router.retry import Sleep
@@ -32,12 +34,14 @@ from router.served import Observer, Served
 from router.state.values import Grant
 from router.sticky import Stickiness, Stuck
 
-_ALPHABET = string.ascii_letters + string.digits
+_ALPHABET = (string.ascii_letters + string.digits).encode()
+_SPELLED = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
+"""From a random byte to a character; that some are a little likelier costs an id a fraction of a bit."""
 
 
 def new_generation() -> str:
     """`gen-<unix seconds>-<20 random characters>`, as OpenRouter's look."""
-    return f"gen-{int(time.time())}-{''.join(secrets.choice(_ALPHABET) for _ in range(20))}"
+    return f"gen-{int(time.time())}-{secrets.token_bytes(20).translate(_SPELLED).decode()}"
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +76,7 @@ class Core:
         stickiness: Stickiness,
         rng: Random,
         sleep: Sleep = asyncio.sleep,
+        learned: Callable[[str], Learned] = nothing,
     ) -> None:
         self.setup = setup
         self.health = health
@@ -84,6 +89,7 @@ class Core:
         self._stickiness = stickiness
         self._rng = rng
         self._sleep = sleep
+        self._learned = learned
 
     def plan(self, ask: Ask, caller: Caller = ANYONE, stuck: Stuck | None = None) -> Plan:
         """What would be tried, in order. Raises UnknownModel."""
@@ -97,6 +103,8 @@ class Core:
             caller.may_use,
             stuck.endpoint if stuck else None,
             stuck.cached if stuck else 0,
+            self._learned,
+            STRATEGIES[setup.settings.routing.strategy],
         )
         return make(ask, context)
 

@@ -166,7 +166,7 @@ def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded:
     among = in_force(ask, rules)
     candidates: list[Candidate] = []
     for endpoint in model.endpoints:
-        cached = min(context.cached, tokens) if endpoint.key == context.stuck else 0
+        cached = min(context.cached, tokens) if context.stuck and endpoint.key == context.stuck else 0
         cost = endpoint.rates.expected(tokens, cached, output)
         reason = exclusion(among, ask, endpoint, rules) if allowed else "key_models"
         if reason is not None:
