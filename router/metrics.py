@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -66,13 +67,16 @@ class Metrics:
             "turnout_endpoint_state", "1 for the state an endpoint is in.", [*by, "state"], registry=registry
         )
         self._gauge = Gauge("turnout_in_flight", "Requests being served.", registry=registry)
+        # A metric looks its child up by checking and converting every label, each time.
+        self._counter = cache(_counter)
+        self._histogram = cache(_histogram)
 
     def attempted(self, outcome: Outcome) -> None:
         endpoint = outcome.endpoint
         by = (endpoint.model_id, endpoint.provider.slug)
-        self._attempts.labels(*by, outcome.label).inc()
+        self._counter(self._attempts, *by, outcome.label).inc()
         if outcome.first_token is not None:
-            self._first_token.labels(*by).observe(outcome.first_token)
+            self._histogram(self._first_token, *by).observe(outcome.first_token)
         usage = outcome.usage
         if usage is None:
             return
@@ -83,18 +87,19 @@ class Metrics:
             ("completion", usage.completion),
         ):
             if tokens:
-                self._tokens.labels(*by, kind).inc(tokens)
+                self._counter(self._tokens, *by, kind).inc(tokens)
         if outcome.cost:
-            self._cost.labels(*by).inc(float(outcome.cost))
+            self._counter(self._cost, *by).inc(float(outcome.cost))
 
     def served(self, served: Served) -> None:
         endpoint = served.endpoint
         by = (NOBODY, NOBODY) if endpoint is None else (endpoint.model_id, endpoint.provider.slug)
-        self._requests.labels(*by, str(served.status)).inc()
-        self._seconds.labels(*by).observe(served.duration)
+        self._counter(self._requests, *by, str(served.status)).inc()
+        self._histogram(self._seconds, *by).observe(served.duration)
         self._overhead.observe(served.overhead)
         for failed, then in zip(served.attempts, served.attempts[1:], strict=False):
-            self._fallbacks.labels(
+            self._counter(
+                self._fallbacks,
                 failed.endpoint.model_id,
                 failed.endpoint.provider.slug,
                 then.endpoint.provider.slug,
@@ -115,3 +120,11 @@ class Metrics:
                 state = "off" if endpoint.provider.off else self._health.standing(endpoint).unavailable or "on"
                 self._state.labels(*by, state).set(1)
         return generate_latest(self._registry)
+
+
+def _counter(metric: Counter, *labels: str) -> Counter:
+    return metric.labels(*labels)
+
+
+def _histogram(metric: Histogram, *labels: str) -> Histogram:
+    return metric.labels(*labels)
