@@ -41,17 +41,10 @@ class Decision:
 
     def metadata(self) -> bytes:
         """`openrouter_metadata` as JSON: OpenRouter's fields, and ours beside them."""
-        plan = self.plan
-        chances = plan.chances()
-        rows = [
-            self._row(candidate.endpoint, candidate.expected_cost, None, candidate.demoted_by, chances)
-            for stage in plan.stages
-            for candidate in stage.candidates
-        ]
-        rows += [self._row(one.endpoint, one.expected_cost, one.reason, (), chances) for one in plan.excluded]
+        rows = self.rows()
         value: dict[str, Any] = {
             "requested": self.ask.models[0],
-            "strategy": plan.strategy,
+            "strategy": self.plan.strategy,
             "region": None,
             "summary": self.summary(),
             "attempt": len(self.attempts),
@@ -62,6 +55,17 @@ class Decision:
         if self.ask.unknown_preferences:
             value["ignored_preferences"] = list(self.ask.unknown_preferences)
         return encode(value)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every endpoint, those of the plan in its order, then those that are not in it."""
+        plan = self.plan
+        chances = plan.chances()
+        rows = [
+            self._row(candidate.endpoint, candidate.expected_cost, None, candidate.demoted_by, chances)
+            for stage in plan.stages
+            for candidate in stage.candidates
+        ]
+        return rows + [self._row(one.endpoint, one.expected_cost, one.reason, (), chances) for one in plan.excluded]
 
     def _row(
         self,

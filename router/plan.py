@@ -54,6 +54,15 @@ class Stage:
 
     models: tuple[str, ...]
     candidates: tuple[Candidate, ...]
+    rules: Effective
+    draw: str
+    """The policy where neither `order` nor `sort` decides; see router.policy.REGISTRY."""
+
+    def batches(self) -> Iterable[tuple[list[Candidate], list[float]]]:
+        """Candidates that are alike but for the policy, and each one's chance of being the first of them."""
+        for batch, policy in _batches(list(self.candidates), self.rules, self.draw):
+            if batch:
+                yield batch, REGISTRY[policy].chances(batch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,17 +77,12 @@ class Plan:
     last_resorts: tuple[Endpoint, ...]
     """Those that only their health keeps out, the best first; one is tried once if no stage has anyone."""
     rules: Effective
-    draw: str = "weighted"
-    """The policy where neither `order` nor `sort` decides; see router.policy.REGISTRY."""
 
     def chances(self) -> dict[Endpoint, float]:
         """Each endpoint's chance of being tried first, 0 to 1; those with none are left out."""
         if not self.stages:
             return {}
-        batch, policy = next(
-            pair for pair in _batches(list(self.stages[0].candidates), self.rules, self.draw) if pair[0]
-        )
-        shares = REGISTRY[policy].chances(batch)
+        batch, shares = next(iter(self.stages[0].batches()))
         return {candidate.endpoint: share for candidate, share in zip(batch, shares, strict=True)}
 
 
@@ -126,7 +130,6 @@ def make(ask: Ask, context: Context) -> Plan:
         excluded=tuple(excluded),
         last_resorts=() if stages else _last_resorts(excluded),
         rules=next((own for id_, own, _ in groups if stages and id_ in stages[0].models), rules),
-        draw=context.draw,
     )
 
 
@@ -238,7 +241,11 @@ def _stages(groups: list[tuple[str, Effective, list[Candidate]]], context: Conte
         merged = [(tuple(id_ for id_, _, _ in groups), rules, everyone)]
     else:
         merged = [((id_,), own, candidates) for id_, own, candidates in groups]
-    return [Stage(models, _ordered(candidates, own, context)) for models, own, candidates in merged if candidates]
+    return [
+        Stage(models, _ordered(candidates, own, context), own, context.draw)
+        for models, own, candidates in merged
+        if candidates
+    ]
 
 
 def _ordered(candidates: list[Candidate], rules: Effective, context: Context) -> tuple[Candidate, ...]:
