@@ -48,7 +48,8 @@ class Case:
     def body(self, model: str) -> bytes:
         messages = [{"role": role, "content": content} for role, content in self.messages]
         asked = {"model": model, "messages": messages, "temperature": 0.6, "max_tokens": 1000}
-        return json.dumps({**asked, "stream": True} if self.streamed else asked).encode()
+        # Without spaces, as the SDKs of OpenAI write it.
+        return json.dumps({**asked, "stream": True} if self.streamed else asked, separators=(",", ":")).encode()
 
 
 _SMALL = (("system", "You are helpful."), ("user", "What is a turnout?"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 PROVIDERS = 4
 MODEL = "bench/model"
 CLIENT_KEY = "sk-turnout-bench-0123456789abcdef"
@@ -18,9 +20,9 @@ auth:
 """
 
 
-def render(upstream: str, endpoints: int = PROVIDERS) -> str:
+def render(upstream: str, database: Path, endpoints: int = PROVIDERS) -> str:
     """YAML: four providers at one upstream, and `endpoints` spread over models of four each; MODEL is the first."""
-    lines = [_HEAD, "providers:"]
+    lines = [_HEAD, f"state: {{path: {database}}}", "providers:"]
     for number in range(PROVIDERS):
         settings = f"dialect: moonshot, base_url: {upstream}, api_key_env: BENCH_UPSTREAM_KEY"
         lines.append(f"  bench-{number}: {{name: Bench {number}, {settings}}}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ class Turnout:
 
     def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
         file = place.folder / "turnout.yaml"
-        file.write_text(render(upstream, self._endpoints))
+        database = Path(tempfile.mkdtemp(dir=place.folder)) / "turnout.db"
+        file.write_text(render(upstream, database, self._endpoints))
         command = python("-m", "router", "serve", "--config", str(file), "--port", "0")
         process = stack.enter_context(Process(command, place.folder / "turnout.log", place.core, ENVIRON))
         return Started(Target(process.url(), MODEL, _AUTHORIZATION), process.pid)
