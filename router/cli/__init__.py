@@ -6,6 +6,7 @@ import click
 
 from router.cli.check import check
 from router.cli.demo import demo
+from router.cli.explain import explain
 from router.cli.models import models
 from router.cli.serve import serve
 
@@ -16,5 +17,5 @@ def main() -> None:
     """The OpenRouter that you run yourself."""
 
 
-for command in (serve, check, models, demo):
+for command in (serve, check, explain, models, demo):
     main.add_command(command)
