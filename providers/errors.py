@@ -105,7 +105,11 @@ class IdleTimeout(TimedOut):
 
 
 class TotalTimeout(TimedOut):
+    """The request's time is over. Earlier attempts may have used it up, or the answer may just be long: nobody's
+    failure."""
+
     remedy = Remedy.RETURN
+    counts = False
 
 
 class Broken(ProviderError):

@@ -22,10 +22,13 @@ from providers.transport.base import Limits, Transport
 from providers.transport.httpx import HttpxTransport
 from providers.transport.lean import LeanTransport
 from router import catalogue
+from router.accounts import Accounts
 from router.budget import Budget
 from router.core import Core, Setup
+from router.digest import digest
+from router.edge.accounts import AccountRoutes
 from router.edge.asgi import Message, Receive, Scope, Send
-from router.edge.auth import Auth, Keys, Open, digest
+from router.edge.auth import Auth, Keys, Open, caller_of
 from router.edge.chat import Chat
 from router.edge.routes import Edge
 from router.health import Health
@@ -33,12 +36,10 @@ from router.learning import Learning
 from router.ledger import Recorder
 from router.metrics import Metrics
 from router.reload import Reloader, signature
-from router.request import Caller
 from router.served import Observer
 from router.state import connect
 from router.state.base import Store
-from router.state.values import Limits as KeyLimits
-from router.state.values import StateError
+from router.state.values import KeyRecord, StateError
 from router.state.writer import LedgerWriter
 from router.sticky import Stickiness
 
@@ -87,8 +88,11 @@ class Gateway:
         self._watch: asyncio.Task[None] | None = None
         self.core.on_unused = self._retire
         self._auth = auth(loaded, self.store)
+        self._static = static_keys(loaded)
         chat = Chat(self.core, lambda: self._auth)
-        self._edge = Edge(self.core, chat, self.metrics, self.readiness)
+        accounts = Accounts(self.store, self.writer, lambda: self._static, lambda: self.core.setup.catalogue)
+        routes = AccountRoutes(accounts, lambda: self._auth)
+        self._edge = Edge(self.core, chat, routes, self.metrics, self.readiness)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -137,6 +141,7 @@ class Gateway:
         if (before.host, before.port, before.workers) != (after.host, after.port, after.workers):
             log.warning("server.host, port and workers are taken up at the next start, not by a reload")
         self._auth = auth(loaded, self.store)
+        self._static = static_keys(loaded)
         self.core.replace(self._setup(loaded), loaded.settings.health)
 
     def _setup(self, loaded: Loaded) -> Setup:
@@ -220,19 +225,27 @@ TRANSPORTS: dict[str, Callable[[ProviderConfig, Limits], Transport]] = {"lean": 
 
 def auth(loaded: Loaded, store: Store) -> Auth:
     """Who may call, by `auth:`."""
+    admin = None if loaded.admin_key is None else digest(loaded.admin_key.reveal().encode())
     if loaded.settings.auth.mode == "open":
-        return Open()
+        return Open(admin)
+    return Keys({record.hash: caller_of(record) for record in static_keys(loaded)}, admin, store.keys)
+
+
+def static_keys(loaded: Loaded) -> list[KeyRecord]:
+    """The keys of the configuration file."""
     named = {key.name: key for key in loaded.settings.auth.keys}
-    static = {}
-    for name, secret in loaded.client_keys.items():
-        hashed = digest(secret.reveal().encode())
-        static[hashed] = static_caller(named[name], hashed)
-    admin = loaded.admin_key
-    return Keys(static, None if admin is None else digest(admin.reveal().encode()), store.keys)
+    return [_static_key(named[name], secret.reveal()) for name, secret in loaded.client_keys.items()]
 
 
-def static_caller(key: ClientKey, hashed: str) -> Caller:
-    limits = None
-    if key.limit_usd is not None or key.rpm is not None:
-        limits = KeyLimits(key.limit_usd, key.limit_reset, key.rpm)
-    return Caller(key.name, hashed, key.models or (), limits)
+def _static_key(key: ClientKey, secret: str) -> KeyRecord:
+    return KeyRecord(
+        hash=digest(secret.encode()),
+        name=key.name,
+        label=f"…{secret[-4:]}",
+        created=0.0,
+        limit=key.limit_usd,
+        reset=key.limit_reset,
+        rpm=key.rpm,
+        models=key.models or (),
+        static=True,
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from router.digest import digest
 from router.errors import Unauthorized
 from router.request import ANYONE, Caller
 from router.state.base import Keys as KeyStore
@@ -19,14 +19,13 @@ class Auth(Protocol):
         """Raises Unauthorized, with one and the same message whatever was wrong."""
         ...
 
-    async def administrator(self, headers: Mapping[bytes, bytes]) -> Caller:
-        """The same for the administrator alone."""
+    async def owner(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """A caller, or the administrator: whoever may look at a key's own figures."""
         ...
 
-
-def digest(key: bytes) -> str:
-    """What is kept of a key: its SHA-256 in hexadecimal."""
-    return hashlib.sha256(key).hexdigest()
+    async def administrator(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """The administrator alone."""
+        ...
 
 
 def presented(headers: Mapping[bytes, bytes]) -> str:
@@ -35,20 +34,36 @@ def presented(headers: Mapping[bytes, bytes]) -> str:
     return digest(secret.strip() if scheme.lower() == b"bearer" else b"")
 
 
-class Open:
-    """Everyone may; only ever on loopback."""
+ADMINISTRATOR = Caller(name="admin", admin=True)
+
+
+class Administrator:
+    """Whoever holds the administrator's key."""
+
+    def __init__(self, admin: str | None) -> None:
+        """`admin`: the digest of the administrator's key, or None where there is none."""
+        self._admin = admin
+
+    async def administrator(self, headers: Mapping[bytes, bytes]) -> Caller:
+        if not self.holds(headers):
+            raise refused()
+        return ADMINISTRATOR
+
+    def holds(self, headers: Mapping[bytes, bytes]) -> bool:
+        return self._admin is not None and hmac.compare_digest(presented(headers), self._admin)
+
+
+class Open(Administrator):
+    """Everyone may complete; only ever on loopback. Keys are still the administrator's alone."""
 
     async def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         return ANYONE
 
-    async def administrator(self, headers: Mapping[bytes, bytes]) -> Caller:
-        return ADMINISTRATOR
+    async def owner(self, headers: Mapping[bytes, bytes]) -> Caller:
+        return ADMINISTRATOR if self.holds(headers) else ANYONE
 
 
-ADMINISTRATOR = Caller(name="admin", admin=True)
-
-
-class Keys:
+class Keys(Administrator):
     """Those who hold a key: the file's, the administrator's, and those made at run time.
 
     Only digests are kept. A key is looked up by its digest, so the time that takes tells nothing of any key.
@@ -61,9 +76,9 @@ class Keys:
         made: KeyStore,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`static`: owners by digest; `admin`: the digest of the administrator's key, or None where there is none."""
+        """`static`: owners by digest."""
+        super().__init__(admin)
         self._static = static
-        self._admin = admin
         self._made = made
         self._wall = wall
 
@@ -77,10 +92,8 @@ class Keys:
             raise refused()
         return caller_of(record)
 
-    async def administrator(self, headers: Mapping[bytes, bytes]) -> Caller:
-        if self._admin is None or not hmac.compare_digest(presented(headers), self._admin):
-            raise refused()
-        return ADMINISTRATOR
+    async def owner(self, headers: Mapping[bytes, bytes]) -> Caller:
+        return ADMINISTRATOR if self.holds(headers) else await self.caller(headers)
 
 
 def refused() -> Unauthorized:

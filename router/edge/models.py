@@ -19,7 +19,7 @@ Json = dict[str, Any]
 def listing(catalogue: Catalogue) -> Json:
     """Every model; `object: "list"` for OpenAI's clients."""
     data = [model_json(model) for model in catalogue.models.values()]
-    return {"object": "list", "data": data, "total_count": len(data)}
+    return {"object": "list", "data": data, "total_count": len(data), "links": {"next": None}}
 
 
 def model_json(model: Model) -> Json:
@@ -47,6 +47,7 @@ def model_json(model: Model) -> Json:
         "per_request_limits": None,
         "supported_parameters": _supported(offers),
         "default_parameters": None,
+        "supported_voices": None,
         "reasoning": _reasoning(config),
         "links": {"details": f"/api/v1/models/{model.id}/endpoints"},
     }
@@ -139,6 +140,10 @@ def _endpoint_json(model_name: str, endpoint: Endpoint, health: Health) -> Json:
         "quantization": endpoint.quantization,
         "supported_parameters": sorted(endpoint.supports or ()),
         "supports_implicit_caching": endpoint.rates.cache_read is not None,
+        "supports_tool_choice": dict.fromkeys(("auto", "none", "required", "function"), endpoint.takes("tool_choice")),
+        "supports_diarization": False,
+        "native_tools": {},
+        "service_tier": None,
         "status": 0 if unavailable is None else -1,
         "unavailable": unavailable,
         "uptime_last_5m": health.uptime(endpoint, 300),

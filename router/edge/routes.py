@@ -10,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from providers.splice import encode
 from router.catalogue import Model
 from router.core import Core
 from router.edge import errors, models
+from router.edge.accounts import AccountRoutes
 from router.edge.asgi import App, Receive, Scope, Send
 from router.edge.chat import Chat
+from router.edge.json import json_response
 from router.errors import ApiError, NoEndpoints, UnknownModel
 from router.metrics import CONTENT_TYPE, Metrics
 
@@ -29,10 +30,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Edge:
     """The ASGI application: the completion route by a look-up, everything else through Starlette."""
 
-    def __init__(self, core: Core, chat: Chat, metrics: Metrics, readiness: Readiness) -> None:
+    def __init__(self, core: Core, chat: Chat, accounts: AccountRoutes, metrics: Metrics, readiness: Readiness) -> None:
         self._chat = chat
         self._completions = frozenset(f"{prefix}/chat/completions" for prefix in PREFIXES)
-        self._rest: App = _starlette(core, metrics, readiness)
+        self._rest: App = _starlette(core, accounts, metrics, readiness)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._completions:
@@ -41,7 +42,7 @@ class Edge:
             await self._rest(scope, receive, send)
 
 
-def _starlette(core: Core, metrics: Metrics, readiness: Readiness) -> App:
+def _starlette(core: Core, accounts: AccountRoutes, metrics: Metrics, readiness: Readiness) -> App:
     pages = _Pages(core)
     routes = [
         Route("/healthz", _healthz),
@@ -55,6 +56,7 @@ def _starlette(core: Core, metrics: Metrics, readiness: Readiness) -> App:
             Route(f"{prefix}/models/{{model:path}}", pages.model),
             Route(f"{prefix}/model/{{model:path}}", pages.model),
             Route(f"{prefix}/providers", pages.providers),
+            *accounts.below(prefix),
         ]
     handlers = {ApiError: _api_error, HTTPException: _http_error, Exception: _server_error}
     return Starlette(routes=routes, exception_handlers=handlers)
@@ -67,18 +69,18 @@ class _Pages:
         self._core = core
 
     async def models(self, request: Request) -> Response:
-        return _json(models.listing(self._core.setup.catalogue))
+        return json_response(models.listing(self._core.setup.catalogue))
 
     async def model(self, request: Request) -> Response:
         described = models.model_json(self._find(request))
         # OpenRouter wraps it in `data`; OpenAI's clients read the members themselves.
-        return _json({**described, "data": described})
+        return json_response({**described, "data": described})
 
     async def endpoints(self, request: Request) -> Response:
-        return _json({"data": models.endpoints_json(self._find(request), self._core.health)})
+        return json_response({"data": models.endpoints_json(self._find(request), self._core.health)})
 
     async def providers(self, request: Request) -> Response:
-        return _json(models.providers_json(self._core.setup.catalogue))
+        return json_response(models.providers_json(self._core.setup.catalogue))
 
     def _find(self, request: Request) -> Model:
         name = request.path_params["model"]
@@ -91,18 +93,14 @@ class _Pages:
         return resolved.model
 
 
-def _json(value: object, status: int = 200) -> Response:
-    return Response(encode(value), status, media_type="application/json")
-
-
 async def _healthz(request: Request) -> Response:
-    return _json({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 def _readyz(readiness: Readiness) -> Endpoint:
     async def readyz(request: Request) -> Response:
         ready, says = readiness()
-        return _json(says, 200 if ready else 503)
+        return json_response(says, 200 if ready else 503)
 
     return readyz
 
