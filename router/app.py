@@ -23,12 +23,12 @@ from providers.transport.httpx import HttpxTransport
 from providers.transport.lean import LeanTransport
 from router import catalogue
 from router.accounts import Accounts
+from router.auth import Auth, Keys, Open, caller_of
 from router.budget import Budget
 from router.core import Core, Setup
 from router.digest import digest
 from router.edge.accounts import AccountRoutes
 from router.edge.asgi import Message, Receive, Scope, Send
-from router.edge.auth import Auth, Keys, Open, caller_of
 from router.edge.chat import Chat
 from router.edge.routes import Edge
 from router.health import Health

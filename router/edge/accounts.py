@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from router.accounts import Accounts, KeyChanges
-from router.edge.auth import Auth
+from router.auth import Auth
 from router.edge.json import json_response
 from router.errors import BadRequest
 from router.request import Caller

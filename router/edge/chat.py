@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Mapping
 
 from router.ask import Ask, parse
+from router.auth import Auth
 from router.core import Answer, Core, Underway, new_generation
 from router.edge import body
 from router.edge.asgi import Receive, Scope, Send, respond
-from router.edge.auth import Auth
 from router.edge.disconnect import Departure
 from router.edge.errors import send_error
 from router.edge.stream import Stream
