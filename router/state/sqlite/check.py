@@ -30,9 +30,18 @@ def inspect(path: Path) -> None:
     # The superuser may write to what nobody is meant to.
     if not os.access(path, os.W_OK) or not path.stat().st_mode & 0o222 or not os.access(path.parent, os.W_OK):
         raise StateError(f"{path} is read-only; make the file and its folder writable, or set another state.path.")
-    if head:
-        _ours(path, head)
-        _sound(path)
+    if not head:
+        return
+    if len(head) < 100 or not head.startswith(_MAGIC):
+        raise StateError(
+            f"{path} is not a SQLite file, or is damaged. It was left as it is; move it away to start anew."
+        )
+    try:
+        _readable(path)
+    except sqlite3.DatabaseError as error:
+        raise StateError(
+            f"{path} is damaged ({error}). It was left as it is; restore a copy, or move it away."
+        ) from error
 
 
 def _creatable(path: Path) -> None:
@@ -47,35 +56,29 @@ def _head(path: Path) -> bytes:
         return file.read(100)
 
 
-def _ours(path: Path, head: bytes) -> None:
-    if len(head) < 100 or not head.startswith(_MAGIC):
-        raise StateError(
-            f"{path} is not a SQLite file, or is damaged. It was left as it is; move it away to start anew."
-        )
-    version, application = int.from_bytes(head[60:64], "big"), int.from_bytes(head[68:72], "big")
-    if application != APPLICATION:
+def _readable(path: Path) -> None:
+    """Raises StateError where it is not ours, sqlite3.DatabaseError where it is damaged."""
+    journal = path.with_name(path.name + "-wal")
+    # Without a journal nothing but the file is read, so SQLite makes no files beside it either.
+    mode = "mode=ro" if journal.exists() else "mode=ro&immutable=1"
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
+    try:
+        _ours(path, connection)
+        if path.stat().st_size <= _CHECKED_WHOLE:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+    finally:
+        connection.close()
+
+
+def _ours(path: Path, connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION and (tables or version):
         raise StateError(f"{path} is another programme's SQLite file. It was left as it is; set another state.path.")
     if version > VERSION:
         raise StateError(
             f"{path} was written by a newer Turnout: its format is {version}, this one reads up to {VERSION}. Upgrade."
         )
-
-
-def _sound(path: Path) -> None:
-    journal = path.with_name(path.name + "-wal")
-    # Without a journal nothing but the file is read, so SQLite makes no files beside it either.
-    mode = "mode=ro" if journal.exists() else "mode=ro&immutable=1"
-    try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
-        try:
-            whole = path.stat().st_size <= _CHECKED_WHOLE
-            found = connection.execute(
-                "PRAGMA quick_check(1)" if whole else "SELECT 'ok' FROM sqlite_master"
-            ).fetchone()
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        found = (str(error),)
-    if not found or found[0] != "ok":
-        reason = found[0] if found else "it is incomplete"
-        raise StateError(f"{path} is damaged ({reason}). It was left as it is; restore a copy, or move it away.")
