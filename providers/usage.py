@@ -52,10 +52,10 @@ def parse_usage(raw: bytes) -> Usage | None:
     )
 
 
-def render_usage(usage: Usage | None, cost: Decimal | None) -> bytes | None:
+def render_usage(usage: Usage | None, cost: Decimal | None, prompt_cost: Decimal | None = None) -> bytes | None:
     """The client's `usage` object: the upstream's own bytes, completed and priced. None: nothing is known.
 
-    `cost` is in USD; None leaves what the upstream gave.
+    `cost` is in USD, `prompt_cost` the part of it that is not the completion's; None leaves what the upstream gave.
     """
     if usage is None:
         return None if cost is None else b'{"cost":' + render_decimal(cost) + b"}"
@@ -66,7 +66,7 @@ def render_usage(usage: Usage | None, cost: Decimal | None) -> bytes | None:
     changes.update(_completed(members, "completion_tokens_details", "reasoning_tokens", usage.reasoning))
     if cost is not None:
         changes["cost"] = render_decimal(cost)
-        changes["cost_details"] = _cost_details(members, usage.reported_cost)
+        changes["cost_details"] = _cost_details(members, usage.reported_cost, _parts(cost, prompt_cost))
     return changed(raw, members, changes)
 
 
@@ -137,10 +137,21 @@ def _completed(members: Mapping[str, bytes], group: str, name: str, count: int) 
     return {group: changed(details, inner, {name: encode(count)})}
 
 
-def _cost_details(members: Mapping[str, bytes], reported: Decimal | None) -> bytes:
+def _parts(cost: Decimal, prompt_cost: Decimal | None) -> dict[str, bytes]:
+    """Both parts of a cost. OpenRouter's TypeScript SDK refuses details without them."""
+    if prompt_cost is None:
+        return {}
+    return {
+        "upstream_inference_prompt_cost": render_decimal(prompt_cost),
+        "upstream_inference_completions_cost": render_decimal(cost - prompt_cost),
+    }
+
+
+def _cost_details(members: Mapping[str, bytes], reported: Decimal | None, parts: Mapping[str, bytes]) -> bytes:
     details, inner = _object(members.get("cost_details"))
     cost = NULL if reported is None else render_decimal(reported)
-    return changed(details, inner, {"upstream_inference_cost": cost})
+    missing = {name: part for name, part in parts.items() if inner.get(name, NULL) == NULL}
+    return changed(details, inner, {"upstream_inference_cost": cost, **missing})
 
 
 def _object(value: bytes | None) -> tuple[bytes, dict[str, bytes]]:

@@ -290,6 +290,7 @@ class Answer:
         assert outcome is not None
         return Tail(
             cost=outcome.cost,
+            prompt_cost=outcome.endpoint.rates.prompt_cost(outcome.usage) if outcome.usage else None,
             usage=outcome.usage if outcome.estimated else None,
             metadata=self._decision.metadata() if self._request.metadata else None,
         )

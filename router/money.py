@@ -45,3 +45,7 @@ class Rates:
         plain = usage.prompt - usage.cached - written
         tokens = plain * self.prompt + usage.cached * read + written * write + usage.completion * self.completion
         return tokens / MILLION + self.request
+
+    def prompt_cost(self, usage: Usage) -> Decimal:
+        """The part of `cost` that is not the completion's."""
+        return self.cost(usage) - usage.completion * self.completion / MILLION

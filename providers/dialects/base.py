@@ -49,6 +49,8 @@ class Tail:
 
     cost: Decimal | None = None
     """USD for the whole request, by our price."""
+    prompt_cost: Decimal | None = None
+    """The part of `cost` that is not the completion's."""
     metadata: bytes | None = None
     """`openrouter_metadata`, where the client asked for it."""
     usage: Usage | None = None

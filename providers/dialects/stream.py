@@ -88,7 +88,7 @@ class Reader:
 
     def finish(self, tail: Tail) -> bytes:
         """See `base.StreamReader`."""
-        usage = render_usage(tail.usage or self.usage, tail.cost)
+        usage = render_usage(tail.usage or self.usage, tail.cost, tail.prompt_cost)
         ends = [self._choices[index].end() for index in sorted(self._choices, key=_number)]
         own_chunk = self._envelope.usage_chunk and usage is not None
         last_choices: list[bytes] = [] if own_chunk else ends[-1:]
@@ -100,7 +100,7 @@ class Reader:
         self.ended = True
         message = f"{self._envelope.provider}: {error.message}"
         described = encode({"code": status, "message": message, "metadata": dict(metadata)})
-        usage = render_usage(tail.usage or self.usage, tail.cost)
+        usage = render_usage(tail.usage or self.usage, tail.cost, tail.prompt_cost)
         return self._chunks.last([ERROR_CHOICE], {"error": described}, usage, tail) + DONE
 
     def _sniff(self, data: bytes) -> None:
@@ -177,6 +177,8 @@ class Reader:
         choices = objects_of(raw_choices) if raw_choices != _NULL else []
         made = self._take_choices(choices)
         more = {key: value for key, value in top.items() if key not in _HANDLED}
+        if more.get("system_fingerprint") == _NULL:
+            del more["system_fingerprint"]  # OpenRouter's TypeScript SDK refuses a chunk in which it is null
         if not made:
             self._held.update(more)
             return b""

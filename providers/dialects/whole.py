@@ -68,7 +68,9 @@ class WholeAnswer:
             changes["model"] = ours["model"] + b',"provider":' + ours["provider"]
             del changes["provider"]
         changes["choices"] = self._choices
-        changes["usage"] = render_usage(tail.usage or self.usage, tail.cost)
+        if "system_fingerprint" not in self._members:
+            changes["system_fingerprint"] = _NULL  # OpenRouter's SDKs refuse an answer without it
+        changes["usage"] = render_usage(tail.usage or self.usage, tail.cost, tail.prompt_cost)
         changes["openrouter_metadata"] = tail.metadata
         changes["error"] = None
         return restored(changed(self._body, self._members, changes), self._stand_ins)

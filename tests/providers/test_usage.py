@@ -105,6 +105,21 @@ def test_a_usage_of_ours_is_rendered_whole() -> None:
     }
 
 
+def test_the_parts_of_a_cost_are_told_and_those_the_upstream_told_stand() -> None:
+    told = b'{"prompt_tokens":1,"cost_details":{"upstream_inference_prompt_cost":1e-7}}'
+    rendered = [
+        render_usage(parse_usage(raw), Decimal("0.5"), Decimal("0.2")) for raw in (told, b'{"prompt_tokens":1}')
+    ]
+    assert [json.loads(one or b"")["cost_details"] for one in rendered] == [
+        {
+            "upstream_inference_cost": None,
+            "upstream_inference_prompt_cost": prompt,
+            "upstream_inference_completions_cost": 0.3,
+        }
+        for prompt in (1e-7, 0.2)
+    ]
+
+
 def test_nothing_known_is_nothing_shown() -> None:
     assert render_usage(None, None) is None
 

@@ -223,6 +223,13 @@ def test_what_is_no_utf_8_is_replaced() -> None:
     assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks(out)] == ["a", "\ufffd\ufffd", "b", "\ufffd"]
 
 
+def test_a_fingerprint_that_is_null_is_left_out_of_every_chunk() -> None:
+    chunk = event('{"content":"a"}').replace(b'{"choices"', b'{"system_fingerprint":?,"choices"')
+    empty, told = reader(), reader()
+    assert all("system_fingerprint" not in one for one in chunks(empty.feed(chunk.replace(b"?", b"null") * 3)))
+    assert [one["system_fingerprint"] for one in chunks(told.feed(chunk.replace(b"?", b'"f"') * 3))] == ["f"] * 3
+
+
 def test_the_end_carries_usage_cost_and_metadata_once() -> None:
     stream = reader()
     stream.feed(event('{"content":"a"}', '"stop"') + b'data: {"choices":[],"usage":{"prompt_tokens":3}}\n\n')
