@@ -52,6 +52,7 @@ def _starlette(core: Core, accounts: AccountRoutes, metrics: Metrics, readiness:
     for prefix in PREFIXES:
         routes += [
             Route(f"{prefix}/models", pages.models),
+            Route(f"{prefix}/models/count", pages.count),
             Route(f"{prefix}/models/{{model:path}}/endpoints", pages.endpoints),
             Route(f"{prefix}/models/{{model:path}}", pages.model),
             Route(f"{prefix}/model/{{model:path}}", pages.model),
@@ -70,6 +71,9 @@ class _Pages:
 
     async def models(self, request: Request) -> Response:
         return json_response(models.listing(self._core.setup.catalogue))
+
+    async def count(self, request: Request) -> Response:
+        return json_response({"data": {"count": len(self._core.setup.catalogue.models)}})
 
     async def model(self, request: Request) -> Response:
         described = models.model_json(self._find(request))
