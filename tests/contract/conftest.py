@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -56,4 +57,5 @@ async def store(settings: State, clock: Clock) -> AsyncIterator[Store]:
     await one.open()
     yield one
     await one.aclose()
-    await tasks.drain()
+    async with asyncio.timeout(5):
+        await tasks.drain()

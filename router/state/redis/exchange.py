@@ -17,6 +17,8 @@ from router.state.values import Note
 
 REPLICAS, NOTES, VERSION = (f"turnout:{{fleet}}:{name}" for name in ("replicas", "health", "keys:version"))
 WAITING = 1000
+PATIENCE = 1.0
+"""Seconds a pulse, which nobody waits for, is given."""
 STALE = 30.0
 """Seconds after which a note that holds for no stated time is not news."""
 
@@ -52,7 +54,7 @@ class RedisExchange:
         notes = list(self._out)
         self._out.clear()
         words: list[Argument] = [self._replica, self._heard, *(msgspec.json.encode(note) for note in notes)]
-        call = self._guard.call(lambda: self._link.script(PULSE, [REPLICAS, NOTES, VERSION], words))
+        call = self._guard.call(lambda: self._link.script(PULSE, [REPLICAS, NOTES, VERSION], words), patience=PATIENCE)
         now, self.replicas, version, heard = await call
         for id_, fields in heard:
             self._hear(int(now), bytes(id_).decode(), fields)
