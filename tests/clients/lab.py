@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
+from config.schema import Provider
+from providers.dialects import REGISTRY as ENGINES
+from providers.dialects.engine import ProfileDialect
+from providers.dialects.profile import Profile
 from providers.sandbox import REGISTRY, Answer, Received, Sandbox
 from providers.sandbox.stage import Played
 from tests.e2e.harness import Bench, Offer, Running
 
 DIALECTS = tuple(REGISTRY)
+"""Kinds of upstream with a simulated provider of their own."""
+
+PROFILES = tuple(name for name in ENGINES if name in get_args(Provider.model_fields["dialect"].annotation))
+"""Every kind of upstream a configuration can name."""
 
 PROMPT, COMPLETION, CACHED = Decimal("0.60"), Decimal("2.50"), Decimal("0.15")
 """USD per million tokens."""
@@ -51,6 +59,15 @@ class Scene:
         return f"lab/{self.slug}"
 
     @property
+    def box(self) -> tuple[str, dict[str, Any]]:
+        """The simulated provider that plays it, and its options: a vendor without one of its own is played by an
+        OpenAI-compatible server that speaks the vendor's reasoning field."""
+        if self.dialect in REGISTRY:
+            return self.dialect, {}
+        reads = profile(self.dialect).reads
+        return ("openrouter", {}) if reads == "details" else ("openai", {"reasoning_field": reads})
+
+    @property
     def upstream(self) -> str:
         return f"kimi-k2-thinking-{self.name}"
 
@@ -58,6 +75,13 @@ class Scene:
     def provider(self) -> str:
         """The display name."""
         return self.slug.title()
+
+
+def profile(dialect: str) -> Profile:
+    """What the gateway knows of a kind of upstream."""
+    made = ENGINES[dialect]
+    assert isinstance(made, ProfileDialect)
+    return made.profile
 
 
 @dataclass(frozen=True)
@@ -82,13 +106,15 @@ async def lab(bench: Bench, scenes: list[Scene], **sections: Any) -> Lab:
     boxes: dict[str, Sandbox] = {}
     for scene in scenes:
         if scene.dialect not in boxes:
-            boxes[scene.dialect] = await bench.box(scene.dialect)
+            kind, options = scene.box
+            boxes[scene.dialect] = await bench.box(kind, **options)
         boxes[scene.dialect].always(scene.played or scene.answer, scene.upstream)
-    offers = [Offer(boxes[scene.dialect], scene.slug, endpoint=_endpoint(scene), model=scene.model) for scene in scenes]
+    offers = [_offer(scene, boxes[scene.dialect]) for scene in scenes]
     quick = {"rescue": {"mode": "off"}, "retries": {"backoff": 0.01}, "hedge": {"after": "off"}}
     return Lab(await bench.gateway(offers, **{**quick, **sections}), boxes)
 
 
-def _endpoint(scene: Scene) -> dict[str, Any]:
+def _offer(scene: Scene, box: Sandbox) -> Offer:
     price = {"prompt": str(PROMPT), "completion": str(COMPLETION), "cache_read": str(CACHED)}
-    return {"model": scene.upstream, "price": price}
+    endpoint = {"model": scene.upstream, "price": price}
+    return Offer(box, scene.slug, endpoint=endpoint, provider={"dialect": scene.dialect}, model=scene.model)

@@ -32,6 +32,31 @@ RICH = Answer(
 )
 """Reasoning, content and two interleaved calls, with cached and reasoning tokens."""
 
+_TEXT = '{"type":"reasoning.text","text":"%s","format":"anthropic-claude-v1","index":0}'
+_SIGNATURE = "ErUBCkYIBxgCIkDx/2Zp+A=="
+
+SIGNED = replace(
+    RICH,
+    reasoning="Zwei Städte.",
+    reasoning_fragments=("Zwei ", "Städte."),
+    reasoning_details=(
+        f"[{_TEXT % 'Zwei '}]",
+        f"[{_TEXT % 'Städte.'}]",
+        f'[{{"type":"reasoning.text","signature":"{_SIGNATURE}","format":"anthropic-claude-v1","index":0}}]',
+    ),
+    whole_reasoning_details="[" + (_TEXT % "Zwei Städte.")[:-1] + f',"signature":"{_SIGNATURE}"}}]',
+)
+"""Reasoning as Claude gives it through OpenRouter: the signature comes alone, at its end."""
+
+ENCRYPTED = replace(
+    RICH,
+    reasoning="",
+    reasoning_details=(
+        '[{"type":"reasoning.encrypted","data":"gAAAAABo/1+w==","id":"rs_1","format":"openai-responses-v1","index":0}]',
+    ),
+)
+"""Reasoning as OpenAI gives it through OpenRouter: nothing to read."""
+
 PLAIN = Answer(content="Grüße \U0001f686", tokens=Tokens(prompt=11, completion=3, reasoning=0), fragment=1)
 """No reasoning, no tools."""
 

@@ -1,0 +1,72 @@
+"""Where clients are known to fall short, and why. The tests assert it exactly, both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WAYS = ("whole", "stream")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Checks that one or more clients miss, and the reason."""
+
+    clients: tuple[str, ...]
+    misses: tuple[str, ...]
+    reason: str
+    ways: tuple[str, ...] = WAYS
+    columns: tuple[str, ...] | None = None
+    """None: all of the table's."""
+    but: tuple[str, ...] = ()
+    """Columns that are all right all the same."""
+
+
+_FORGETFUL = ("openai-python, known fields", "openai-node, known fields")
+
+KNOWN = (
+    Known(
+        _FORGETFUL,
+        ("reasoning sent back",),
+        "sends back only the fields of OpenAI's API, so nothing of the reasoning; only a memory by tool-call id in the"
+        " gateway can restore it (until then such a provider is sent a placeholder where it insists)",
+    ),
+    Known(
+        ("openai-node",),
+        ("reasoning sent back",),
+        "`finalChatCompletion()` keeps only the last delta of a field that it does not know, so a fragment goes back;"
+        " its chunks have everything",
+        ways=("stream",),
+        but=("openrouter, encrypted",),
+    ),
+    Known(
+        ("@openrouter/ai-sdk-provider",),
+        ("tool calls", "sent back"),
+        "hands out, and sends back, parallel calls that arrive interleaved in the order in which they become complete;"
+        " each call is exact",
+        ways=("stream",),
+    ),
+    Known(
+        ("pydantic-ai OpenAIChatModel", "litellm openrouter/", "litellm openai/", "@ai-sdk/openai-compatible"),
+        ("reasoning sent back",),
+        "knows no `reasoning_details`: the text of signed reasoning comes back without its signature, encrypted"
+        " reasoning not at all",
+        columns=("openrouter, signed", "openrouter, encrypted"),
+    ),
+    Known(
+        ("langchain-openrouter",),
+        ("reasoning sent back",),
+        "sends an encrypted block back without its id",
+        columns=("openrouter, encrypted",),
+    ),
+)
+
+
+def known(client: str, column: str, way: str) -> dict[str, int]:
+    """What it misses there: each check with the number of its reason, from 1."""
+    return {
+        check: number
+        for number, one in enumerate(KNOWN, 1)
+        if client in one.clients and way in one.ways and column not in one.but
+        if one.columns is None or column in one.columns
+        for check in one.misses
+    }
