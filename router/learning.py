@@ -12,7 +12,7 @@ from router.tokens import UNCERTAINTY, Estimate
 
 MEMORY = 0.98
 """What a request's weight is multiplied by at each later one: the last fifty decide."""
-PRIOR_WEIGHT = 4.0
+PRIOR_WEIGHT = 2.0
 """Requests that what is assumed of an unknown model counts for."""
 PRIOR_SPREAD = math.log1p(UNCERTAINTY) / 2
 """Standard deviation of log(reported / estimated) over models nothing is known of: UNCERTAINTY is twice it."""

@@ -161,10 +161,10 @@ _NUMBERS = bytes(byte if byte == ord("0") else ord(" ") for byte in range(256))
 PER_CHARACTER = {
     b"r": 0.39,
     b"h": 0.41,
-    b"i": 0.50,
+    b"i": 0.54,
     b"p": 1.00,
     b"k": 0.60,
-    b"c": 0.83,
+    b"c": 0.76,
     b"g": 0.73,
     b"l": 1.10,
     b"m": 2.20,
@@ -202,7 +202,7 @@ def _ascii(classes: bytes) -> float:
     return (
         0.21 * starts
         + 0.68 * words.count(b"aA")
-        + 0.207 * (count(b"a") + capitals)
+        + 0.197 * (count(b"a") + capitals)
         + 0.14 * capitals
         + 0.30 * count(b"0")
         + 1.70 * numbers

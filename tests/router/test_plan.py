@@ -214,7 +214,7 @@ def test_a_prompt_that_is_clearly_too_large_is_never_sent() -> None:
 
 def test_a_prompt_within_the_uncertainty_demotes() -> None:
     w = world(offer("small", 1, context_length=50_000), offer("large", 100, context_length=200_000))
-    for tokens in (45_000, 55_000):
+    for tokens in (55_000, 65_000):
         plan = w.plan(messages=messages(tokens))
         assert demotions(plan) == {"small": ("context_uncertain",)}
         assert tags(plan) == ["large", "small"]
