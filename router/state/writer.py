@@ -30,6 +30,8 @@ class LedgerWriter:
         self._ledger = ledger
         self._replica = secrets.token_hex(8)
         self._rows: deque[Row] = deque()
+        self._batch: list[Row] = []
+        self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._closing = False
         self._failing = False
@@ -38,7 +40,7 @@ class LedgerWriter:
     @property
     def waiting(self) -> int:
         """Rows not yet stored."""
-        return len(self._rows)
+        return len(self._rows) + len(self._batch)
 
     async def start(self) -> None:
         """Raises StateError. Logs where the last run did not end as it should."""
@@ -66,18 +68,17 @@ class LedgerWriter:
             await self._write()
 
     async def _write(self) -> None:
-        while self._rows:
-            batch = [self._rows.popleft() for _ in range(min(AT_ONCE, len(self._rows)))]
-            try:
-                await self._ledger.append(batch)
-            except StateError as error:
-                self._rows.extendleft(reversed(batch))
-                self._said(str(error))
-                return
-            except BaseException:
-                self._rows.extendleft(reversed(batch))
-                raise
-            self._said(None)
+        async with self._writing:
+            while self._batch or self._rows:
+                while self._rows and len(self._batch) < AT_ONCE:
+                    self._batch.append(self._rows.popleft())
+                try:
+                    await self._ledger.append(self._batch)
+                except StateError as error:
+                    self._said(str(error))
+                    return
+                self._batch = []
+                self._said(None)
 
     def _said(self, failure: str | None) -> None:
         """Log changes only: an outage is two lines, not one a second."""
@@ -101,10 +102,10 @@ class LedgerWriter:
             async with asyncio.timeout(DRAIN):
                 await asyncio.wait([self._task])
                 await self._write()
-                if not self._rows and not self.lost:
+                if not self.waiting and not self.lost:
                     await self._ledger.end(self._replica)
         except (TimeoutError, StateError) as error:
-            _log.error("the ledger was not written to the end, %d rows are lost: %s", len(self._rows), error)
+            _log.error("the ledger was not written to the end, %d rows are lost: %s", self.waiting, error)
         finally:
             self._task.cancel()
             await asyncio.wait([self._task])

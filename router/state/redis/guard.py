@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from providers.tasks import spawn
 from router.state.redis.link import FAILURES, Link
 from router.state.values import Clock, StateError
 
@@ -52,14 +53,20 @@ class Guard:
             raise Away(self.reason, sent=False)
         started = self._clock()
         try:
-            async with asyncio.timeout(patience), self._places:
-                result = await work()
+            result = await self._within(work, patience)
         except FAILURES as error:
             await self._open(_in_words(error, patience), tag)
             raise Away(_in_words(error, patience), sent=True) from error
         if patience == PATIENCE:
             await self._timed(self._clock() - started, tag)
         return result
+
+    async def _within(self, work: Callable[[], Awaitable[T]], patience: float) -> T:
+        """Whatever redis-py is doing, this ends in time. A caller who is cancelled leaves the command to end well."""
+        async with asyncio.timeout(patience), self._places:
+            answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            spawn(_answering(work, answer), "state: redis command")
+            return await answer
 
     async def _timed(self, seconds: float, tag: str) -> None:
         self._slow = self._slow + 1 if seconds > SLOW else 0
@@ -83,8 +90,8 @@ class Guard:
         if self.reason is None:
             return
         try:
-            async with asyncio.timeout(SLOW):
-                await self._link.command("SET", f"turnout:{{{self._tag}}}:probe", "1", "PX", 1000)
+            name = f"turnout:{{{self._tag}}}:probe"
+            await self._within(lambda: self._link.command("SET", name, "1", "PX", 1000), SLOW)
         except FAILURES as error:
             # The first connection after an outage may be what took long.
             self.reason = _in_words(error, SLOW)
@@ -92,6 +99,19 @@ class Guard:
         self.reason = None
         self.back.set()
         _log.warning("Redis at %s is back", self._link.address)
+
+
+async def _answering(work: Callable[[], Awaitable[T]], answer: asyncio.Future[T]) -> None:
+    # Not cancelled when nobody waits any more: redis-py, cancelled while it connects, goes on all the same, and a
+    # connection whose command was cancelled is lost. The socket's own time limit ends it.
+    try:
+        result = await work()
+    except FAILURES as error:
+        if not answer.done():
+            answer.set_exception(error)
+    else:
+        if not answer.done():
+            answer.set_result(result)
 
 
 def _in_words(error: BaseException, patience: float) -> str:

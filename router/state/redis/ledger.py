@@ -34,7 +34,7 @@ INDEX, STREAM, NAMES = (_PREFIX + name for name in ("index", "stream", "names"))
 RUNNING = "turnout:{fleet}:running"
 GROUP = "export"
 """The stream's consumer group that is there from the start, so that a reader who comes later has missed nothing."""
-PATIENCE = 5.0
+PATIENCE = 3.0
 ROWS_A_SCRIPT = 20
 """Few enough that Redis is not held up for other requests."""
 BUCKETS_A_SCRIPT = 100

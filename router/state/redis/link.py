@@ -22,7 +22,7 @@ FAILURES = (RedisError, OSError, TimeoutError)
 OLDEST = (6, 2)
 OPENING = 3.0
 """Seconds the first connection may take."""
-SOCKET = 5.0
+SOCKET = 3.0
 """Seconds without an answer after which a connection is given up, whatever waits for it."""
 
 
