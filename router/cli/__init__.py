@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("serve", "check", "explain", "models", "keys", "usage", "demo")
+COMMANDS = ("serve", "check", "explain", "simulate", "models", "keys", "usage", "demo")
 """In the order `--help` shows them; each is `router.cli.<name>.<name>`."""
 
 
