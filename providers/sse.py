@@ -40,6 +40,8 @@ class EventReader:
             data = self._without_bom(data)
         if not data or self.too_long:
             return []
+        if self._is_one_event(data):
+            return [Event(data[6:-2])]
         if self._skip_newline or b"\r" in data:
             data = self._newlines(data)
         end = data.rfind(b"\n")
@@ -56,6 +58,17 @@ class EventReader:
     def close(self) -> list[Event]:
         """The last event, where the stream ended without the blank line that completes it."""
         return [] if self.too_long else self._events([self._take_cut(), b""])
+
+    def _is_one_event(self, data: bytes) -> bool:
+        """Whether this is what nearly always comes: one line of data and the blank line, nothing begun before."""
+        return (
+            data.startswith(b"data: ")
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n\n")
+            and b"\r" not in data
+            and not (self._cut or self._data or self._name or self._skip_newline)
+            and len(data) <= MAX_EVENT_BYTES
+        )
 
     def _without_bom(self, data: bytes) -> bytes:
         """The stream without its byte order mark; b"" while the first bytes do not tell yet."""
