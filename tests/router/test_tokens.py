@@ -15,11 +15,13 @@ import pytest
 
 from providers.errors import ServerFault
 from providers.usage import Usage
+from router.catalogue import Endpoint
 from router.learned import UNKNOWN
 from router.learning import ENOUGH_ANSWERS, MOST_MODELS, SURE, Learning
 from router.outcome import Outcome
+from router.plan import Plan, make
 from router.tokens import IMAGE_TOKENS, PER_MESSAGE, UNCERTAINTY, Estimate, estimate, text_tokens
-from tests.router.fakes import MODEL, Endpoint, offer, world
+from tests.router.fakes import MODEL, ask, demotions, offer, reasons, world
 from tests.router.prose import SENTENCES, Prompt, prompts
 
 RECORDINGS = sorted((Path(__file__).parents[3] / "shared" / "recordings").glob("*kimi*.json"))
@@ -282,3 +284,40 @@ def test_memory_is_bounded() -> None:
     assert learning.of("m/0") is UNKNOWN
     assert learning.of(f"m/{MOST_MODELS}") is not UNKNOWN
     assert len(learning._models) == MOST_MODELS
+
+
+# --- in a plan --------------------------------------------------------------------------------------------
+
+
+def test_a_plan_goes_by_the_corrected_estimate() -> None:
+    w = world(offer("small", 1, context_length=10_000), offer("large", 100, context_length=200_000))
+    asked = replace(ask(), prompt=Estimate(9_000))
+    learning = Learning()
+
+    def plan() -> Plan:
+        return make(asked, w.context()._replace(learned=learning.of))
+
+    assert demotions(plan()) == {"small": ("context_uncertain",)}
+    learn(learning, w.endpoint("large"), 0.8, 300)
+    assert demotions(plan()) == {}
+    learn(learning, w.endpoint("large"), 1.4, 300)
+    assert reasons(plan()) == {"small": "context_length"}
+
+
+def test_a_plan_prices_the_output_that_experience_expects() -> None:
+    w = world(offer("a", 1))
+    learning = Learning()
+    context = w.context()._replace(learned=learning.of)
+
+    def cost(**body: Any) -> float:
+        return make(ask(**body), context).stages[0].candidates[0].expected_cost * 1e6
+
+    prompt = ask().prompt.tokens
+    assert cost() == pytest.approx(prompt + 1_000)
+    assert cost(max_tokens=40) == pytest.approx(prompt + 40)
+    for _ in range(ENOUGH_ANSWERS):
+        learning.learn(Estimate(1_000), outcome(w.endpoint("a"), 1_000, 300))
+    prompt = learning.of(MODEL).prompt(ask().prompt).tokens
+    assert cost() == pytest.approx(prompt + 300)
+    assert cost(max_tokens=40) == pytest.approx(prompt + 40)
+    assert cost(max_tokens=4_000) == pytest.approx(prompt + 300)
