@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from router.answer import Answer
 from router.ask import Ask, parse
 from router.auth import Auth
-from router.core import Answer, Core, Underway, new_generation
+from router.core import Core, Underway, new_generation
 from router.edge import body
 from router.edge.asgi import Receive, Scope, Send, respond
 from router.edge.disconnect import Departure

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from providers.errors import Broken, InvalidRequest, ServerFault
+from router.answer import CLIENT_LEFT, Answer
 from router.budget import Budget
-from router.core import CLIENT_LEFT, Answer, Core, Setup, new_generation
+from router.core import Core, Setup, new_generation
 from router.errors import ApiError, Busy, Exhausted, UnknownModel
 from router.health import Health
 from router.metrics import Metrics
