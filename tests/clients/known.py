@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WAYS = ("whole", "stream")
+CUT = "cut in the middle"
+"""The column of the answer that ends before its end."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,8 @@ class Known:
     misses: tuple[str, ...]
     reason: str
     ways: tuple[str, ...] = WAYS
-    columns: tuple[str, ...] | None = None
-    """None: all of the table's."""
+    columns: tuple[str, ...] = ()
+    """None named: all in which an answer is whole."""
     but: tuple[str, ...] = ()
     """Columns that are all right all the same."""
 
@@ -58,6 +60,13 @@ KNOWN = (
         "sends an encrypted block back without its id",
         columns=("openrouter, encrypted",),
     ),
+    Known(
+        ("langchain-openrouter",),
+        ("raises",),
+        "does not read an error in a stream: the answer ends with the finish reason `error` and no exception",
+        ways=("stream",),
+        columns=(CUT,),
+    ),
 )
 
 
@@ -67,6 +76,6 @@ def known(client: str, column: str, way: str) -> dict[str, int]:
         check: number
         for number, one in enumerate(KNOWN, 1)
         if client in one.clients and way in one.ways and column not in one.but
-        if one.columns is None or column in one.columns
+        if column in one.columns or (one.columns == () and column != CUT)
         for check in one.misses
     }

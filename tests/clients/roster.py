@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 NODE = shutil.which("node")
+PATIENCE = 90
+"""Seconds after which a client is taken to hang."""
 
 Where = Literal["here", "python", "node"]
 
@@ -104,7 +106,8 @@ async def play(client: Client, base_url: str, given: Json, tmp_path: Path) -> li
         env=_environment(tmp_path),
     )
     try:
-        out, err = await process.communicate()
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()

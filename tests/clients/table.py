@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from providers.sandbox import Answer
+from providers.sandbox import Answer, Cut
 from tests.clients.held import Json, script_of
-from tests.clients.known import KNOWN, WAYS, known
+from tests.clients.known import CUT, KNOWN, WAYS, known
 from tests.clients.lab import PROFILES, QUESTION, TOOLS, Scene, profile
 from tests.clients.roster import CLIENTS, Client, version
 from tests.clients.scripts import ENCRYPTED, RICH, SIGNED
 
-CHECKS = ("reasoning", "content", "tool calls", "usage", "finish", "sent back", "reasoning sent back")
+CHECKS = ("reasoning", "content", "tool calls", "usage", "finish", "sent back", "reasoning sent back", "raises")
+RICH_MIDDLE = len([delta for delta in RICH.deltas() if delta.index is None]) + 2
+"""Events after which the reasoning and the content are there, and the tool calls have begun."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,15 @@ class Column:
     name: str
     dialect: str
     answer: Answer = RICH
+    cut: Cut | None = None
+    """How its connection ends in the middle of the answer; the client must raise."""
 
 
 COLUMNS = (
     *(Column(name, name) for name in PROFILES),
     Column("openrouter, signed", "openrouter", SIGNED),
     Column("openrouter, encrypted", "openrouter", ENCRYPTED),
+    Column(CUT, "moonshot", RICH, Cut(RICH_MIDDLE, "end", of=RICH)),
 )
 
 Asked = tuple[Client, Column, str]
@@ -38,7 +43,10 @@ Asked = tuple[Client, Column, str]
 def scenes(clients: Sequence[Client]) -> dict[Asked, Scene]:
     """A scene for each cell and way, of the cell's own so that what is sent in it can be told apart."""
     asked = [(client, column, way) for client in clients for column in COLUMNS for way in WAYS]
-    return {key: Scene(key[1].dialect, f"cell-{number}", key[1].answer) for number, key in enumerate(asked)}
+    return {
+        (client, column, way): Scene(column.dialect, f"cell-{number}", column.answer, column.cut)
+        for number, (client, column, way) in enumerate(asked)
+    }
 
 
 def given(asked: Mapping[Asked, Scene]) -> Json:
@@ -64,6 +72,8 @@ def results_of(calls: list[Any]) -> list[Json]:
 
 def misses(scene: Scene, held: Json, requests: list[Json]) -> set[str]:
     """The checks that did not hold: of what the client shows in both turns, and of what it sent in the second."""
+    if scene.played is not None:
+        return set() if held["first"] is None and held["error"] else {"raises"}
     if held["error"] is not None:
         return {held["error"]}
     shown = _shown(scene, held["first"]) | _shown(scene, held["second"])
@@ -162,5 +172,6 @@ gateway with the unmodified client, the first not streamed, the second streamed:
 two parallel tool calls, then a second turn in which the client sends back what it holds, with the tools' results.
 Checked are: {", ".join(CHECKS)}.
 Reasoning must be shown once, and come back to the provider in the one field that it reads; a signature and an encrypted
-block must come back unchanged. ✓ is all of it; a number says what is missed.
+block must come back unchanged; where the answer is cut in its middle, the client must raise.
+✓ is all of it; a number says what is missed.
 """

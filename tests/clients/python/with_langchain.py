@@ -13,7 +13,9 @@ class Chat:
     """ChatOpenRouter with tools bound."""
 
     def __init__(self, play: Play, model: str, stream: bool) -> None:
-        chat = ChatOpenRouter(model=model, api_key=play.key, base_url=play.base_url, max_retries=0, timeout=30_000)
+        chat = ChatOpenRouter(model=model, api_key=play.key, base_url=play.base_url, timeout=30_000)
+        # Its `max_retries=0` leaves the SDK's own default, which tries again for an hour.
+        chat.client.sdk_configuration.retry_config = None
         self._chat = chat.bind_tools(play.tools)
         self._messages: list[Any] = [HumanMessage(one["content"]) for one in play.messages]
         self._stream = stream
