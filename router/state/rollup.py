@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from router.state.values import AttemptTotal, Query, Row, Total, to_units, to_usd
@@ -25,18 +24,17 @@ CLIENT_LEFT = 499
 NEUTRAL = frozenset({"rate_limited", "context_exceeded", "invalid_request", "content_refused", "refused", "cancelled"})
 """Attempt results that say nothing against the provider."""
 
-RequestDims = tuple[str, str, str, str]
-"""Model, provider, key, app."""
-AttemptDims = tuple[str, str, str]
-"""Model, provider, tag."""
+DIMENSIONS = {
+    "traffic": ("model", "provider"),
+    "requests": ("model", "provider", "key", "app"),
+    "attempts": ("model", "provider", "tag"),
+}
+"""Three sets of sums: that of all traffic is small, so what does not ask for a key or an app is answered from it."""
+MEASURES = {"traffic": REQUEST_MEASURES, "requests": REQUEST_MEASURES, "attempts": ATTEMPT_MEASURES}
 
 
-@dataclass(slots=True)
-class Sums:
-    """Increments of a batch, by (resolution, start of the bucket, dimensions)."""
-
-    requests: dict[tuple[int, int, RequestDims], list[int]]
-    attempts: dict[tuple[int, int, AttemptDims], list[int]]
+Sums = dict[str, dict[tuple[int, int, tuple[str, ...]], list[int]]]
+"""Increments of a batch: by set, then by (resolution, start of the bucket, dimensions)."""
 
 
 class Apps:
@@ -61,17 +59,25 @@ class Apps:
 
 def sums(rows: Iterable[Row], apps: Apps) -> Sums:
     """What these rows add."""
-    out = Sums({}, {})
+    out: Sums = {kind: {} for kind in DIMENSIONS}
     for row in rows:
-        dims = (row.model or row.requested[:LONGEST], row.provider or "", row.key, apps.name(row))
+        served = (row.model or row.requested[:LONGEST], row.provider or "")
+        full = (*served, row.key, apps.name(row))
         measures = _measures(row)
         tries = [((one.model, one.provider, one.tag), _judged(one.result)) for one in row.attempts]
         for resolution in RESOLUTIONS:
             bucket = int(row.created // resolution) * resolution
-            _add(out.requests, (resolution, bucket, dims), measures)
+            _add(out["traffic"], (resolution, bucket, served), measures)
+            _add(out["requests"], (resolution, bucket, full), measures)
             for tried, judged in tries:
-                _add(out.attempts, (resolution, bucket, tried), judged)
+                _add(out["attempts"], (resolution, bucket, tried), judged)
     return out
+
+
+def kind_for(query: Query) -> str:
+    """The smallest set of sums that answers a query of requests."""
+    by_client = query.key is not None or query.app is not None or {"key", "app"} & set(query.by)
+    return "requests" if by_client else "traffic"
 
 
 def _measures(row: Row) -> tuple[int, ...]:
@@ -124,10 +130,8 @@ _TIMES = {"minute": MINUTE, "hour": HOUR, "day": DAY}
 
 
 def totals(query: Query, found: Iterable[Bucketed]) -> list[Total]:
-    """Group buckets with dimensions (model, provider, key, app)."""
-    wanted = (query.model, query.provider, query.key, query.app)
-    grouped = _grouped(query, found, ("model", "provider", "key", "app"), wanted)
-    return [Total(group, *_counts(sums_), to_usd(sums_[-1])) for group, sums_ in grouped]
+    """Group buckets of `kind_for(query)`."""
+    return [Total(group, *_counts(held), to_usd(held[-1])) for group, held in _grouped(query, found, kind_for(query))]
 
 
 def _counts(measures: Sequence[int]) -> tuple[int, int, int, int, int, int, int, int]:
@@ -136,18 +140,23 @@ def _counts(measures: Sequence[int]) -> tuple[int, int, int, int, int, int, int,
 
 
 def attempt_totals(query: Query, found: Iterable[Bucketed]) -> list[AttemptTotal]:
-    """Group buckets with dimensions (model, provider, tag)."""
-    grouped = _grouped(query, found, ("model", "provider", "tag"), (query.model, query.provider, None))
-    return [AttemptTotal(group, *sums_) for group, sums_ in grouped]
+    """Group buckets of attempts."""
+    return [AttemptTotal(group, *held) for group, held in _grouped(query, found, "attempts")]
 
 
-def _grouped(
-    query: Query, found: Iterable[Bucketed], names: Sequence[str], wanted: Sequence[str | None]
-) -> Iterator[tuple[tuple[str, ...], list[int]]]:
+def filters(query: Query, kind: str) -> dict[str, str]:
+    """What a query wants some dimensions to be."""
+    wanted = {"model": query.model, "provider": query.provider, "key": query.key, "app": query.app}
+    return {name: want for name, want in wanted.items() if want is not None and name in DIMENSIONS[kind]}
+
+
+def _grouped(query: Query, found: Iterable[Bucketed], kind: str) -> Iterator[tuple[tuple[str, ...], list[int]]]:
     groups: dict[tuple[str, ...], list[int]] = {}
+    names = DIMENSIONS[kind]
+    wanted = [(names.index(name), want) for name, want in filters(query, kind).items()]
     places = [(_TIMES.get(one, 0), names.index(one) if one in names else 0) for one in query.by]
     for bucket, dims, measures in found:
-        if any(want is not None and want != dim for want, dim in zip(wanted, dims, strict=True)):
+        if any(dims[place] != want for place, want in wanted):
             continue
         group = tuple(str(bucket // span * span) if span else dims[place] for span, place in places)
         _add(groups, group, measures)

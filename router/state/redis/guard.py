@@ -13,12 +13,14 @@ from router.state.values import Clock, StateError
 
 T = TypeVar("T")
 
-PATIENCE = 0.25
-"""Seconds a request waits for Redis at most."""
+PATIENCE = 0.2
+"""Seconds a request waits for Redis."""
+GRACE = 0.05
+"""Seconds more, in case it was this process that was busy and the answer is there already."""
 SLOW, SLOW_IN_A_ROW = 0.1, 5
 """An answer that takes this long is as good as none; so many of them in a row and Redis counts as away."""
-AT_ONCE = 48
-"""Calls under way at most, which is below what redis-py's pool has connections for."""
+AT_ONCE = 8
+"""Calls under way at most. Redis does one at a time anyhow, and a burst must not be spent on making connections."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,22 +53,29 @@ class Guard:
         """What `work` returns. Raises Away. `tag`: the hash tag of its keys, which is what is probed if it fails."""
         if self.reason is not None:
             raise Away(self.reason, sent=False)
-        started = self._clock()
-        try:
-            result = await self._within(work, patience)
-        except FAILURES as error:
-            await self._open(_in_words(error, patience), tag)
-            raise Away(_in_words(error, patience), sent=True) from error
+        async with self._places:
+            if self.reason is not None:
+                raise Away(self.reason, sent=False)
+            started = self._clock()
+            try:
+                result = await self._within(work, patience)
+            except FAILURES as error:
+                await self._open(_in_words(error, patience), tag)
+                raise Away(_in_words(error, patience), sent=True) from error
         if patience == PATIENCE:
             await self._timed(self._clock() - started, tag)
         return result
 
     async def _within(self, work: Callable[[], Awaitable[T]], patience: float) -> T:
         """Whatever redis-py is doing, this ends in time. A caller who is cancelled leaves the command to end well."""
-        async with asyncio.timeout(patience), self._places:
-            answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            spawn(_answering(work, answer), "state: redis command")
-            return await answer
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        spawn(_answering(work, answer), "state: redis command")
+        for seconds in (patience, GRACE):
+            await asyncio.wait([answer], timeout=seconds)
+            if answer.done():
+                return answer.result()
+        answer.cancel()
+        raise TimeoutError
 
     async def _timed(self, seconds: float, tag: str) -> None:
         self._slow = self._slow + 1 if seconds > SLOW else 0
@@ -116,5 +125,5 @@ async def _answering(work: Callable[[], Awaitable[T]], answer: asyncio.Future[T]
 
 def _in_words(error: BaseException, patience: float) -> str:
     if isinstance(error, TimeoutError) and not str(error):
-        return f"no answer within {patience * 1000:.0f} ms"
+        return f"no answer within {(patience + GRACE) * 1000:.0f} ms"
     return f"{type(error).__name__}: {error}"[:200]

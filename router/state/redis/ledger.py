@@ -17,12 +17,13 @@ from router.state.redis.guard import Guard
 from router.state.redis.link import Argument, Link
 from router.state.redis.scripts import APPEND, SUMS
 from router.state.rollup import (
-    ATTEMPT_MEASURES,
+    DIMENSIONS,
     KEPT,
-    REQUEST_MEASURES,
+    MEASURES,
     Apps,
     Bucketed,
     attempt_totals,
+    kind_for,
     resolution_for,
     sums,
     totals,
@@ -85,8 +86,8 @@ class RedisLedger:
 
     def _increments(self, row: Row) -> Iterable[tuple[str, str, int, int]]:
         added = sums([row], self._apps)
-        for kind, held in (("requests", added.requests.items()), ("attempts", added.attempts.items())):
-            for (resolution, bucket, dims), measures in held:
+        for kind, held in added.items():
+            for (resolution, bucket, dims), measures in held.items():
                 name = _sums_name(kind, resolution, bucket)
                 parts = [dim.replace(_SEPARATOR, " ") for dim in dims]
                 for number, amount in enumerate(measures):
@@ -115,12 +116,12 @@ class RedisLedger:
         return [_unpack(packed) for packed in found if packed is not None]
 
     async def totals(self, query: Query) -> list[Total]:
-        return totals(query, await self._sums(query, "requests", 4, len(REQUEST_MEASURES)))
+        return totals(query, await self._sums(query, kind_for(query)))
 
     async def attempts(self, query: Query) -> list[AttemptTotal]:
-        return attempt_totals(query, await self._sums(query, "attempts", 3, len(ATTEMPT_MEASURES)))
+        return attempt_totals(query, await self._sums(query, "attempts"))
 
-    async def _sums(self, query: Query, kind: str, dimensions: int, measures: int) -> list[Bucketed]:
+    async def _sums(self, query: Query, kind: str) -> list[Bucketed]:
         now = self._wall()
         resolution = resolution_for(query, now)
         first = int(max(query.since, now - KEPT[resolution]) // resolution) * resolution
@@ -132,7 +133,7 @@ class RedisLedger:
             names = [_sums_name(kind, resolution, bucket) for bucket in some]
             hashes = await self._guard.call(lambda: self._link.script(SUMS, names, []), "ledger", PATIENCE)  # noqa: B023 - awaited here
             for bucket, fields in zip(some, hashes, strict=True):
-                found += [(bucket, dims, held) for dims, held in _read(fields, dimensions, measures).items()]
+                found += [(bucket, dims, held) for dims, held in _read(fields, kind).items()]
         return found
 
     async def key_names(self) -> dict[str, str]:
@@ -198,12 +199,12 @@ def _sums_name(kind: str, resolution: int, bucket: int) -> str:
     return f"{_PREFIX}{kind}:{resolution}:{bucket}"
 
 
-def _read(fields: Sequence[bytes], dimensions: int, measures: int) -> dict[tuple[str, ...], list[int]]:
+def _read(fields: Sequence[bytes], kind: str) -> dict[tuple[str, ...], list[int]]:
     held: dict[tuple[str, ...], list[int]] = {}
     for name, amount in zip(fields[::2], fields[1::2], strict=True):
         *dims, number = name.decode().split(_SEPARATOR)
-        if len(dims) == dimensions:
-            held.setdefault(tuple(dims), [0] * measures)[int(number)] = int(amount)
+        if len(dims) == len(DIMENSIONS[kind]):
+            held.setdefault(tuple(dims), [0] * len(MEASURES[kind]))[int(number)] = int(amount)
     return held
 
 

@@ -26,12 +26,16 @@ MIGRATIONS = (
     );
     CREATE INDEX requests_created ON requests (created);
     CREATE INDEX requests_key ON requests (key, seq);
-    CREATE TABLE request_sums (
+    CREATE TABLE traffic_sums (
+        resolution INTEGER NOT NULL, bucket INTEGER NOT NULL, model TEXT NOT NULL, provider TEXT NOT NULL,
+        {_REQUEST_SUMS}, PRIMARY KEY (resolution, bucket, model, provider)
+    ) WITHOUT ROWID;
+    CREATE TABLE requests_sums (
         resolution INTEGER NOT NULL, bucket INTEGER NOT NULL, model TEXT NOT NULL, provider TEXT NOT NULL,
         key TEXT NOT NULL, app TEXT NOT NULL, {_REQUEST_SUMS},
         PRIMARY KEY (resolution, bucket, model, provider, key, app)
     ) WITHOUT ROWID;
-    CREATE TABLE attempt_sums (
+    CREATE TABLE attempts_sums (
         resolution INTEGER NOT NULL, bucket INTEGER NOT NULL, model TEXT NOT NULL, provider TEXT NOT NULL,
         tag TEXT NOT NULL, good INTEGER NOT NULL, bad INTEGER NOT NULL, other INTEGER NOT NULL,
         PRIMARY KEY (resolution, bucket, model, provider, tag)

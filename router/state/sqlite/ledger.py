@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from router.state import codec
 from router.state.periods import DAY, Figures, day_of, month_of, week_of
 from router.state.rollup import (
-    ATTEMPT_MEASURES,
+    DIMENSIONS,
     KEPT,
-    REQUEST_MEASURES,
+    MEASURES,
     Apps,
     Bucketed,
     attempt_totals,
+    filters,
+    kind_for,
     resolution_for,
     sums,
     totals,
@@ -45,8 +47,8 @@ class SqliteLedger:
             row for row in rows if connection.execute(insert, (row.id, row.created, row.key, _pack(row))).rowcount == 1
         ]
         added = sums(new, self._apps)
-        _upsert(connection, "request_sums", "model, provider, key, app", REQUEST_MEASURES, added.requests.items())
-        _upsert(connection, "attempt_sums", "model, provider, tag", ATTEMPT_MEASURES, added.attempts.items())
+        for kind, items in added.items():
+            _upsert(connection, kind, items.items())
         connection.executemany(
             "INSERT INTO key_sums VALUES (?, ?, ?) "
             "ON CONFLICT DO UPDATE SET name = excluded.name, cost = cost + excluded.cost",
@@ -68,29 +70,25 @@ class SqliteLedger:
         return [_unpack(packed) for (packed,) in found]
 
     async def totals(self, query: Query) -> list[Total]:
-        wanted = {"model": query.model, "provider": query.provider, "key": query.key, "app": query.app}
-        return totals(query, await self._sums(query, "request_sums", wanted, REQUEST_MEASURES))
+        return totals(query, await self._sums(query, kind_for(query)))
 
     async def attempts(self, query: Query) -> list[AttemptTotal]:
-        wanted = {"model": query.model, "provider": query.provider, "tag": None}
-        return attempt_totals(query, await self._sums(query, "attempt_sums", wanted, ATTEMPT_MEASURES))
+        return attempt_totals(query, await self._sums(query, "attempts"))
 
-    async def _sums(
-        self, query: Query, table: str, wanted: dict[str, str | None], measures: Sequence[str]
-    ) -> list[Bucketed]:
+    async def _sums(self, query: Query, kind: str) -> list[Bucketed]:
         resolution = resolution_for(query, self._wall())
         span = min((_SPANS[one] for one in query.by if one in _SPANS), default=0)
+        wanted = filters(query, kind)
         columns = [f"bucket / {span} * {span}" if span else "0"]
-        columns += [name if name in query.by or want is not None else "''" for name, want in wanted.items()]
-        filters = {name: want for name, want in wanted.items() if want is not None}
+        columns += [name if name in query.by or name in wanted else "''" for name in DIMENSIONS[kind]]
         sql = (
-            f"SELECT {', '.join(columns)}, {', '.join(f'SUM({one})' for one in measures)} "  # noqa: S608 - names of ours
-            f"FROM {table} WHERE resolution = ? AND bucket >= ? AND bucket < ?"
-            f"{''.join(f' AND {name} = ?' for name in filters)} "
+            f"SELECT {', '.join(columns)}, {', '.join(f'SUM({one})' for one in MEASURES[kind])} "  # noqa: S608 - names of ours
+            f"FROM {kind}_sums WHERE resolution = ? AND bucket >= ? AND bucket < ?"
+            f"{''.join(f' AND {name} = ?' for name in wanted)} "
             f"GROUP BY {', '.join(str(place) for place in range(1, len(columns) + 1))}"
         )
         since = int(query.since // resolution) * resolution
-        values = [resolution, since, 2**53 if query.until is None else query.until, *filters.values()]
+        values = [resolution, since, 2**53 if query.until is None else query.until, *wanted.values()]
         found = await self._database.read(lambda connection: connection.execute(sql, values).fetchall())
         return [(row[0], tuple(row[1 : len(columns)]), row[len(columns) :]) for row in found]
 
@@ -113,8 +111,8 @@ class SqliteLedger:
 
     def _prune_sums(self, connection: sqlite3.Connection) -> None:
         for resolution, seconds in KEPT.items():
-            for table in ("request_sums", "attempt_sums"):
-                sql = f"DELETE FROM {table} WHERE resolution = ? AND bucket < ?"  # noqa: S608 - names of ours
+            for kind in DIMENSIONS:
+                sql = f"DELETE FROM {kind}_sums WHERE resolution = ? AND bucket < ?"  # noqa: S608 - names of ours
                 connection.execute(sql, (resolution, self._wall() - seconds))
 
     async def begin(self, replica: str) -> bool:
@@ -140,7 +138,9 @@ class SqliteLedger:
                 key: Figures(total, today, 0, week_of(now), 0, first, 0)
                 for key, total in connection.execute("SELECT key, cost FROM key_sums")
             }
-            daily = "SELECT key, bucket, SUM(cost) FROM request_sums WHERE resolution = ? AND bucket >= ? GROUP BY 1, 2"
+            daily = (
+                "SELECT key, bucket, SUM(cost) FROM requests_sums WHERE resolution = ? AND bucket >= ? GROUP BY 1, 2"
+            )
             for key, bucket, cost in connection.execute(daily, (DAY, since)):
                 if figures := found.get(key):
                     before = figures.total
@@ -152,16 +152,12 @@ class SqliteLedger:
 
 
 def _upsert(
-    connection: sqlite3.Connection,
-    table: str,
-    dims: str,
-    measures: Sequence[str],
-    items: Iterable[tuple[tuple[int, int, tuple[str, ...]], list[int]]],
+    connection: sqlite3.Connection, kind: str, items: Iterable[tuple[tuple[int, int, tuple[str, ...]], list[int]]]
 ) -> None:
-    marks = ", ".join("?" * (2 + len(dims.split(", ")) + len(measures)))
-    sets = ", ".join(f"{one} = {one} + excluded.{one}" for one in measures)
+    columns = ("resolution", "bucket", *DIMENSIONS[kind], *MEASURES[kind])
+    sets = ", ".join(f"{one} = {one} + excluded.{one}" for one in MEASURES[kind])
     connection.executemany(
-        f"INSERT INTO {table} (resolution, bucket, {dims}, {', '.join(measures)}) VALUES ({marks}) "  # noqa: S608
+        f"INSERT INTO {kind}_sums ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608 - names of ours
         f"ON CONFLICT DO UPDATE SET {sets}",
         [(resolution, bucket, *values, *added) for (resolution, bucket, values), added in items],
     )
