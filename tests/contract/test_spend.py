@@ -6,10 +6,13 @@ import asyncio
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 
+from config.schema import State
+from router.state import connect
 from router.state.base import Store
-from router.state.values import Grant, KeyUsage, Limits, Refusal, Reset
+from router.state.values import Grant, KeyUsage, Limits, Query, Refusal, Reset, Row
 from tests.contract.servers import Clock
 
 USD = Decimal
@@ -188,3 +191,23 @@ async def test_keys_that_look_alike_are_apart(store: Store) -> None:
     await granted(store, "1", Limits(USD("0.10")), key="a:b")
     await granted(store, "2", Limits(USD("0.10")), key="a")
     assert (await usage(store, "a")).reserved == USD("0.10")
+
+
+async def test_a_restart_finds_what_was_spent_as_the_ledger_has_it(settings: State, clock: Clock) -> None:
+    clock.now = unix(2026, 11, 24, 12)
+    for days_ago, cost in ((40, "1"), (20, "0.5"), (1, "0.25"), (0, "0.125")):
+        now, clock.now = clock.now, clock.now - days_ago * 86_400
+        store = connect(settings, clock=clock)
+        await store.open()
+        grant = await granted(store, f"gen-{days_ago}")
+        store.spend.settle(grant, USD(cost))
+        row = Row(grant.request, grant.at, "m", 200, msgspec.Raw(b"{}"), key="k", cost=USD(cost))
+        for _ in range(2):
+            await store.ledger.append([row])
+        await store.aclose()
+        clock.now = now
+    store = connect(settings, clock=clock)
+    await store.open()
+    assert await usage(store) == KeyUsage(USD("0.125"), USD("0.375"), USD("0.875"), USD("1.875"), USD(0))
+    assert [one.cost for one in await store.ledger.totals(Query(0.0, ("key",)))] == [USD("1.875")]
+    await store.aclose()
