@@ -26,11 +26,17 @@ from router.accounts import Accounts
 from router.auth import Auth, Keys, Open, caller_of
 from router.budget import Budget
 from router.core import Core, Setup
+from router.dashboard.figures import Figures
+from router.dashboard.keys import KeyBook
+from router.dashboard.site import Site
+from router.dashboard.view import Sources
 from router.digest import digest
 from router.edge.accounts import AccountRoutes
 from router.edge.asgi import Message, Receive, Scope, Send
 from router.edge.chat import Chat
+from router.edge.dashboard import DashboardRoutes, Gate
 from router.edge.routes import Edge
+from router.fleet import Fleet
 from router.health import Health
 from router.learning import Learning
 from router.ledger import Recorder
@@ -85,20 +91,34 @@ class Gateway:
         self.metrics = Metrics(self.health, lambda: self.core.in_flight)
         observers += [self.metrics, Recorder(self.writer)]
         self.reloader = Reloader(loaded, self._apply, lambda result: self.metrics.reloads.labels(result).inc(), environ)
-        self._watch: asyncio.Task[None] | None = None
+        self._fleet = Fleet(self.health, self.store.exchange)
+        self._running: list[asyncio.Task[None]] = []
         self.core.on_unused = self._retire
         self._auth = auth(loaded, self.store)
+        self._gate = gate(loaded)
         self._static = static_keys(loaded)
         chat = Chat(self.core, lambda: self._auth)
         accounts = Accounts(self.store, self.writer, lambda: self._static, lambda: self.core.setup.catalogue)
         routes = AccountRoutes(accounts, lambda: self._auth)
-        self._edge = Edge(self.core, chat, routes, self.metrics, self.readiness)
+        dashboard = DashboardRoutes(Site(self._sources()), lambda: self._gate)
+        self._edge = Edge(self.core, chat, routes, self.metrics, self.readiness, dashboard.routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
             await self._edge(scope, receive, send)
+
+    def _sources(self) -> Sources:
+        """What the dashboard shows."""
+        return Sources(
+            Figures(self.store.ledger, self.writer),
+            lambda: self.core.setup.catalogue,
+            self.health,
+            KeyBook(self.store, lambda: self._static),
+            self.store.status,
+            lambda: self.core.in_flight,
+        )
 
     def readiness(self) -> tuple[bool, dict[str, object]]:
         """Whether to send traffic here, and why not."""
@@ -131,7 +151,10 @@ class Gateway:
         except StateError as error:
             self.failure = error
             return {"type": "lifespan.startup.failed", "message": str(error)}
-        self._watch = tasks.spawn(self.reloader.watch(), "configuration watch")
+        self._running = [
+            tasks.spawn(self.reloader.watch(), "configuration watch"),
+            tasks.spawn(self._fleet.run(), "exchange with other replicas"),
+        ]
         return {"type": "lifespan.startup.complete"}
 
     def _apply(self, loaded: Loaded) -> None:
@@ -141,6 +164,7 @@ class Gateway:
         if (before.host, before.port, before.workers) != (after.host, after.port, after.workers):
             log.warning("server.host, port and workers are taken up at the next start, not by a reload")
         self._auth = auth(loaded, self.store)
+        self._gate = gate(loaded)
         self._static = static_keys(loaded)
         self.core.replace(self._setup(loaded), loaded.settings.health)
 
@@ -159,8 +183,8 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Close every upstream connection and wait for every task."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in self._running:
+            task.cancel()
         for client in [client for setup in self._setups for client in setup.clients.values()]:
             await client.transport.aclose()
         await self.writer.aclose()
@@ -190,7 +214,7 @@ class Upstreams:
         secret = key.reveal() if isinstance(key, Secret) else None
         return made_of, Client(
             slug=slug,
-            dialect=DIALECTS[provider.dialect],
+            dialect=DIALECTS[provider.profile or provider.dialect],
             transport=TRANSPORTS[provider.transport](provider, Limits(connect_timeout=connect)),
             headers=standard_headers(secret, provider.headers, release()),
         )
@@ -225,10 +249,16 @@ TRANSPORTS: dict[str, Callable[[ProviderConfig, Limits], Transport]] = {"lean": 
 
 def auth(loaded: Loaded, store: Store) -> Auth:
     """Who may call, by `auth:`."""
-    admin = None if loaded.admin_key is None else digest(loaded.admin_key.reveal().encode())
+    admin = gate(loaded).admin
     if loaded.settings.auth.mode == "open":
         return Open(admin)
     return Keys({record.hash: caller_of(record) for record in static_keys(loaded)}, admin, store.keys)
+
+
+def gate(loaded: Loaded) -> Gate:
+    """Who may look at the dashboard."""
+    admin = None if loaded.admin_key is None else digest(loaded.admin_key.reveal().encode())
+    return Gate(loaded.settings.auth.mode == "open", admin)
 
 
 def static_keys(loaded: Loaded) -> list[KeyRecord]:

@@ -21,7 +21,8 @@ from router.catalogue import Catalogue
 from router.decision import Decision
 from router.dispatch import Dispatcher
 from router.errors import ApiError, Busy
-from router.health import Health, Ticket
+from router.facts import Ticket
+from router.health import Health
 from router.learned import Learned, nothing
 from router.outcome import Outcome
 from router.plan import Context, Plan, make

@@ -8,90 +8,20 @@ ejected; when its time is over exactly one request, the probe, is let through an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import NamedTuple
 
 from config.schema import Health as Thresholds
 from providers.errors import Cancelled, Remedy
 from router.catalogue import Endpoint
+from router.facts import Account, Facts, Standing, Ticket, Tier
 from router.outcome import Outcome
-from router.speed import Samples, Spread
+from router.speed import Spread
+from router.state.values import Note
 from router.window import Window
 
 COOL_DOWN_DEFAULT = 1.0
 """Seconds an endpoint is left alone after a 429 that names no time."""
 PUT_ASIDE = 60.0
 """Seconds a provider is left alone after it refused our key; then one request tries it again."""
-
-
-class Tier(IntEnum):
-    """How an endpoint stands by its uptime."""
-
-    NORMAL = 0
-    DEGRADED = 1
-    DOWN = 2
-
-
-class Standing(NamedTuple):
-    """An endpoint as the plan sees it."""
-
-    unavailable: str | None = None
-    """`ejected`, `cooling`, `provider_put_aside` or `max_concurrency`; None: may be tried."""
-    until: float = 0.0
-    """When `unavailable` ends, on the health's clock."""
-    outage: bool = False
-    tier: Tier = Tier.NORMAL
-    error_rate: float = 0.0
-    latency: Spread | None = None
-    """Seconds to the first token over five minutes."""
-    throughput: Spread | None = None
-    """Output tokens a second over five minutes, waiting included."""
-
-
-@dataclass(slots=True)
-class Facts:
-    """One endpoint: what was seen."""
-
-    failures: int = 0
-    """In a row."""
-    ejections: int = 0
-    ejected_until: float | None = None
-    probing: bool = False
-    cool_until: float = 0.0
-    recent: Window = field(default_factory=lambda: Window(1, 30))
-    """What "outage" is judged by."""
-    lately: Window = field(default_factory=lambda: Window(10, 30))
-    """Five minutes: what the uptime tier and the error rate are judged by."""
-    minutes: Window = field(default_factory=lambda: Window(60, 1440))
-    """A day: what is shown."""
-    latency: Samples = field(default_factory=Samples)
-    throughput: Samples = field(default_factory=lambda: Samples(more_is_better=True))
-    judged: Standing = field(default_factory=Standing)
-    judged_at: int = -1
-    """The second in which `judged` was made; -1: something happened since."""
-
-    def count(self, now: float, good: bool) -> None:
-        self.judged_at = -1
-        for window in (self.recent, self.lately, self.minutes):
-            window.add(now, good)
-
-
-@dataclass(slots=True)
-class Account:
-    """One provider: our account there, and what is under way."""
-
-    in_flight: int = 0
-    aside_until: float = 0.0
-    aside_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ticket:
-    """Leave to make one attempt. Given back by `Health.attempted`."""
-
-    endpoint: Endpoint
-    probe: bool
 
 
 class Health:
@@ -102,6 +32,8 @@ class Health:
         self._clock = clock
         self._facts: dict[tuple[str, str], Facts] = {}
         self._accounts: dict[str, Account] = {}
+        self.tell: Callable[[Note], None] = lambda note: None
+        """Told of what other replicas should know."""
 
     @property
     def thresholds(self) -> Thresholds:
@@ -125,9 +57,12 @@ class Health:
         return self._clock()
 
     def facts(self, endpoint: Endpoint) -> Facts:
-        facts = self._facts.get(endpoint.key)
+        return self._facts_of(endpoint.key)
+
+    def _facts_of(self, key: tuple[str, str]) -> Facts:
+        facts = self._facts.get(key)
         if facts is None:
-            facts = self._facts[endpoint.key] = Facts(recent=self._outage_window())
+            facts = self._facts[key] = Facts(recent=self._outage_window())
         return facts
 
     def account(self, slug: str) -> Account:
@@ -219,21 +154,23 @@ class Health:
         if error is None:
             self._timed(facts, outcome, now)
         if error is None or not error.counts:
-            self._alive(facts, account, now, ticket.probe, counted=error is None)
+            self._alive(ticket, facts, account, now, counted=error is None)
         else:
-            self._failed(facts, now, ticket.probe)
+            self._failed(ticket, facts, now)
         if error is not None:
             self._set_aside(facts, account, outcome, now)
 
-    def _alive(self, facts: Facts, account: Account, now: float, probe: bool, *, counted: bool) -> None:
-        if probe or facts.ejected_until is None:
+    def _alive(self, ticket: Ticket, facts: Facts, account: Account, now: float, *, counted: bool) -> None:
+        if ticket.probe or facts.ejected_until is None:
             # What was begun before an ejection and ends well in it says nothing of now: the probe decides.
             facts.failures = 0
             facts.ejections = 0
             facts.ejected_until = None
+            if ticket.probe:
+                self.tell(Note("alive", ticket.endpoint.key))
         if counted:
             account.aside_until, account.aside_reason = 0.0, None
-            facts.count(now, True)
+            facts.count_own(now, True)
 
     def _timed(self, facts: Facts, outcome: Outcome, now: float) -> None:
         if outcome.stream and outcome.first_token is not None:
@@ -241,14 +178,15 @@ class Health:
         if outcome.usage is not None and outcome.usage.completion and outcome.duration > 0:
             facts.throughput.add(now, outcome.usage.completion / outcome.duration)
 
-    def _failed(self, facts: Facts, now: float, probe: bool) -> None:
+    def _failed(self, ticket: Ticket, facts: Facts, now: float) -> None:
         facts.failures += 1
-        facts.count(now, False)
+        facts.count_own(now, False)
         rules = self.thresholds
-        if probe or (facts.ejected_until is None and facts.failures >= rules.breaker_failures):
-            seconds = rules.breaker_ejection * 2 ** min(facts.ejections, 30)
+        if ticket.probe or (facts.ejected_until is None and facts.failures >= rules.breaker_failures):
+            seconds = min(rules.breaker_ejection * 2 ** min(facts.ejections, 30), rules.breaker_ejection_max)
             facts.ejections += 1
-            facts.ejected_until = now + min(seconds, rules.breaker_ejection_max)
+            facts.ejected_until = now + seconds
+            self.tell(Note("ejected", ticket.endpoint.key, seconds, facts.ejections))
 
     def _set_aside(self, facts: Facts, account: Account, outcome: Outcome, now: float) -> None:
         error = outcome.error
@@ -256,9 +194,40 @@ class Health:
         if error.remedy is Remedy.COOL_DOWN:
             pause = COOL_DOWN_DEFAULT if error.retry_after is None else error.retry_after
             facts.cool_until = max(facts.cool_until, now + pause)
+            self.tell(Note("cooling", outcome.endpoint.key, pause))
         elif error.remedy is Remedy.PUT_ASIDE:
             account.aside_until = max(account.aside_until, now + PUT_ASIDE)
             account.aside_reason = error.message
+            self.tell(Note("aside", (outcome.endpoint.provider.slug,), PUT_ASIDE, reason=error.message))
+
+    def untold(self) -> list[Note]:
+        """What this process counted since the last call, for other replicas to count too."""
+        notes = []
+        for key, facts in self._facts.items():
+            if facts.untold != (0, 0):
+                notes.append(Note("counts", key, good=facts.untold[0], bad=facts.untold[1]))
+                facts.untold = (0, 0)
+        return notes
+
+    def hear(self, note: Note) -> None:
+        """Take over what another replica found out."""
+        until = self._clock() + note.seconds
+        if note.kind == "aside":
+            account = self.account(note.subject[0])
+            account.aside_until = max(account.aside_until, until)
+            account.aside_reason = note.reason
+            return
+        facts = self._facts_of((note.subject[0], note.subject[1]))
+        if note.kind == "ejected":
+            facts.ejected_until = max(facts.ejected_until or 0.0, until)
+            facts.ejections = max(facts.ejections, note.ejections)
+        elif note.kind == "cooling":
+            facts.cool_until = max(facts.cool_until, until)
+        elif note.kind == "alive":
+            facts.failures = facts.ejections = 0
+            facts.ejected_until = None
+        else:
+            facts.count(self._clock(), note.good, note.bad)
 
     def uptime(self, endpoint: Endpoint, seconds: float) -> float | None:
         """Share of minutes in which at least 80 % of attempts succeeded, of those with 10 or more, in percent.

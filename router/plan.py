@@ -12,7 +12,7 @@ from router.ask import Ask
 from router.catalogue import Catalogue, Endpoint, Model, Resolved
 from router.errors import UnknownModel
 from router.exclusion import exclusion, in_force
-from router.health import Standing, Tier
+from router.facts import Standing, Tier
 from router.learned import UNKNOWN, Learned, nothing
 from router.policy import REGISTRY, Candidate
 from router.preferences import Effective

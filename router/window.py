@@ -40,15 +40,14 @@ class Window:
                 self._good[index] = self._bad[index] = 0
         self._newest = stamp
 
-    def add(self, now: float, good: bool) -> None:
+    def add(self, now: float, good: int, bad: int) -> None:
+        """Count so many events of now."""
         self.advance(now)
         index = self._newest % self._slots
-        if good:
-            self._good[index] += 1
-            self.good += 1
-        else:
-            self._bad[index] += 1
-            self.bad += 1
+        self._good[index] += good
+        self._bad[index] += bad
+        self.good += good
+        self.bad += bad
 
     def slots(self, now: float, seconds: float) -> list[tuple[int, int]]:
         """(good, bad) of each slot of the last `seconds`, newest first, empty ones included."""

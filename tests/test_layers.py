@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "providers.dialects": ("providers",),
     "providers.transport": ("providers.transport", "providers.errors", "providers.tasks"),
     "providers": ("config", "providers"),
-    "router.policy": ("router.policy", "router.catalogue", "router.health"),
+    "router.policy": ("router.policy", "router.catalogue", "router.facts"),
     "router.edge": ("router", "config.schema", "providers.splice", "providers.tasks"),
     "router.cli": ("config", "router", "providers.sandbox", "providers.tasks", "providers.splice"),
     "router.app": ("config", "providers", "router"),

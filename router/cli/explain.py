@@ -21,7 +21,7 @@ from router.cli.options import config_option, load_or_exit
 from router.core import Setup
 from router.decision import Decision
 from router.errors import ApiError
-from router.health import Standing
+from router.facts import Standing
 from router.plan import EXPECTED_OUTPUT, Context, Plan, Stage, make
 from router.policy import STRATEGIES
 from router.preferences import DEFAULTS, Effective, merge

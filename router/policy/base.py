@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 from router.catalogue import Endpoint
-from router.health import Standing
+from router.facts import Standing
 
 
 class Candidate(NamedTuple):

@@ -18,7 +18,8 @@ from providers.splice import JsonObject
 from providers.usage import Usage
 from router.ask import Ask
 from router.catalogue import Endpoint
-from router.health import Health, Ticket
+from router.facts import Ticket
+from router.health import Health
 from router.learning import Learning
 from router.outcome import Outcome
 from router.plan import Context, Plan, Stage, make

@@ -27,7 +27,8 @@ from router.attempt import Job
 from router.catalogue import Catalogue, Endpoint
 from router.decision import Decision
 from router.dispatch import Dispatcher, Started
-from router.health import Health, Standing
+from router.facts import Standing
+from router.health import Health
 from router.outcome import Outcome
 from router.plan import Context, Plan, make
 from router.preferences import Effective, for_model, merge

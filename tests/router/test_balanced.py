@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.health import Standing
+from router.facts import Standing
 from router.plan import make
 from router.policy import REGISTRY, STRATEGIES, Candidate
 from router.policy.balanced import EDGE, EXPLORATION, MOST_EXPLORATION, Balanced

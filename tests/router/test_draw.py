@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from router.health import Standing
+from router.facts import Standing
 from router.policy.weighted import weight
 from tests.router.fakes import World, offer, tags, world
 

@@ -9,7 +9,8 @@ from config.schema import Health as Thresholds
 from providers.errors import Overloaded
 from router.catalogue import Endpoint
 from router.errors import ApiError
-from router.health import Health, Ticket
+from router.facts import Ticket
+from router.health import Health
 from router.outcome import Outcome
 from tests.router.fakes import FakeResponse, Rig, good, offer, run, world
 

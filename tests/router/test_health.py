@@ -26,7 +26,8 @@ from providers.errors import (
     Unreachable,
 )
 from router.catalogue import Endpoint
-from router.health import Health, Ticket, Tier
+from router.facts import Ticket, Tier
+from router.health import Health
 from router.outcome import Outcome
 from tests.router.fakes import offer, world
 

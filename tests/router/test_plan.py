@@ -8,7 +8,7 @@ import pytest
 
 from router.decision import Decision
 from router.errors import BadRequest, NoEndpoints, UnknownModel
-from router.health import Standing, Tier
+from router.facts import Standing, Tier
 from router.speed import Spread
 from tests.router.fakes import MODEL, World, ask, demotions, offer, reasons, tags, world
 

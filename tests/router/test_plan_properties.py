@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.preferences import Preferences
-from router.health import Standing, Tier
+from router.facts import Standing, Tier
 from router.plan import DEMOTIONS, PASSING
 from router.policy import REGISTRY, Candidate
 from router.preferences import DEFAULTS, merge

@@ -15,7 +15,7 @@ from router.window import Window
 def test_a_window_slides_and_never_drops_to_nothing_at_an_edge() -> None:
     window = Window(1, 30)
     for tick in range(600):
-        window.add(1_000 + tick / 10, tick % 2 == 0)
+        window.add(1_000 + tick / 10, (tick + 1) % 2, tick % 2)
         if tick >= 300:
             assert 290 <= window.good + window.bad <= 300
             assert abs(window.good - window.bad) <= 10
@@ -30,7 +30,7 @@ def test_a_window_holds_what_a_list_of_events_would(steps: list[tuple[float, boo
     window, events, now = Window(width, slots), [], 100.0
     for pause, good in steps:
         now += pause
-        window.add(now, good)
+        window.add(now, int(good), int(not good))
         events.append((int(now / width), good))
         oldest = int(now / width) - slots
         held = [was_good for slot, was_good in events if slot > oldest]
@@ -42,9 +42,9 @@ def test_a_window_holds_what_a_list_of_events_would(steps: list[tuple[float, boo
 
 def test_a_clock_that_goes_back_changes_nothing() -> None:
     window = Window(1, 10)
-    window.add(100, True)
+    window.add(100, 1, 0)
     window.advance(50)
-    window.add(50, True)
+    window.add(50, 1, 0)
     assert window.good == 2
     window.advance(111)
     assert window.good == 0
@@ -53,7 +53,7 @@ def test_a_clock_that_goes_back_changes_nothing() -> None:
 def test_memory_is_bounded_whatever_the_traffic() -> None:
     window, samples = Window(1, 30), Samples()
     for step in range(5_000):
-        window.add(step / 10, True)
+        window.add(step / 10, 1, 0)
         samples.add(step / 10, 1.0)
     assert sum(good + bad for good, bad in window.slots(500, 30)) <= 300
     assert sys.getsizeof(window._good) < 1_000

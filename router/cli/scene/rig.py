@@ -22,7 +22,7 @@ from router.app import Gateway
 from router.catalogue import Endpoint as CatalogueEndpoint
 from router.cli.scene.script import MODEL
 from router.cli.serve import server_config
-from router.health import Tier
+from router.facts import Tier
 
 DIALECTS: tuple[Dialect, ...] = ("openrouter", "moonshot", "cometapi")
 """The providers, whose slugs are the same words."""
