@@ -175,6 +175,8 @@ async def _serve(loaded: Loaded, host: str, port: int) -> str | None:
     # What was loaded stays: full collections need not walk a large catalogue again and again.
     gc.collect()
     gc.freeze()
+    # A request makes some thousand objects, nearly all freed by their last reference: looking for cycles can wait.
+    gc.set_threshold(10_000, 20, 20)
     server = Server(config, gateway, Banner(loaded))
     try:
         await server.serve()
