@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from config.fault import Finding, KeyPath, Names
 from config.preferences import Preferences
+from config.profiles import PROFILES, TAKEN_BY
 from config.schema import Model, Settings
 
 # fmt: off
@@ -51,6 +52,19 @@ def _provider_slugs(settings: Settings) -> Iterator[Finding]:
         if not _SLUG.fullmatch(slug):
             message = "a provider's slug begins with a-z or 0-9 and holds only a-z 0-9 . _ -"
             yield Finding(("providers", slug), message, at_key=True)
+
+
+def _profiles(settings: Settings) -> Iterator[Finding]:
+    for slug, provider in settings.providers.items():
+        name, path = provider.profile, ("providers", slug, "profile")
+        taken = TAKEN_BY.get(provider.dialect, (provider.dialect,))
+        if name is None or name in taken:
+            continue
+        if name not in PROFILES:
+            yield Finding(path, f'unknown profile "{name}"{Names(taken).hint(name) or Names(PROFILES).hint(name)}')
+        else:
+            message = f"dialect {provider.dialect} takes only {' or '.join(taken)}; {name} needs dialect: openai"
+            yield Finding(path, message, about=(("providers", slug, "dialect"),))
 
 
 def _model_names(settings: Settings) -> Iterator[Finding]:
@@ -268,6 +282,7 @@ def _loops(settings: Settings) -> Iterator[Finding]:
 
 _RULES: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     _provider_slugs,
+    _profiles,
     _model_names,
     _endpoint_providers,
     _tags,

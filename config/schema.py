@@ -155,6 +155,8 @@ class Provider(Frozen):
 
     name: Label
     dialect: Literal["moonshot", "cometapi", "openrouter", "openai"]
+    profile: Text | None = None
+    """Whose accent it speaks the dialect with; None: that of the dialect's own name."""
     base_url: HttpUrl
     """Without a trailing slash."""
     api_key_env: Variable | None = None
@@ -202,8 +204,10 @@ class Endpoint(Frozen):
     price: Price
     supports: Annotated[tuple[Text, ...], AsTuple] | None = None
     """Request parameters taken, by OpenRouter's names. None: not known, so all."""
-    prefix: Literal["partial", "prefill", "none"] | None = None
-    """How a begun answer is handed over to be continued. None: what the dialect knows, else not at all."""
+    prefix: Literal["partial", "prefill", "prefix", "continue_final_message", "none"] | None = None
+    """How a begun answer is handed over to be continued. None: what the profile knows, else not at all."""
+    extract: Annotated[tuple[Literal["think", "kimi_markers"], ...], AsTuple] = ()
+    """What is taken out of its text: a leading `<think>…</think>` as reasoning, Kimi's raw markers as tool calls."""
 
     @property
     def tag(self) -> str:

@@ -204,6 +204,19 @@ def classify_in_band(error: bytes, kinds: Mapping[str, Kind] = MappingProxyType(
     return _error(said, status, message, kept(error.decode("utf-8", "replace")), {}, kinds)
 
 
+_SIGNS = ("message", "msg", "detail", "error_msg", "code", "base_resp")
+_NO_SIGN = frozenset((b"null", b'""', b"0"))
+
+
+def tells_of_error(answer: Mapping[str, bytes]) -> bool:
+    """Whether the members of what should be an answer, or a chunk of one, are those of an error without `error`."""
+    if answer.get("choices", b"null") != b"null" or "usage" in answer:
+        return False
+    if answer.get("object") == b'"chat.completion.chunk"' and "base_resp" not in answer:
+        return False
+    return any(answer.get(name, b"null") not in _NO_SIGN and b'"status_code":0' not in answer[name] for name in _SIGNS)
+
+
 def _about(status: int, page: bool, has_body: bool) -> str:
     what = "an HTML page" if page else "a body without a message" if has_body else "an empty body"
     return f"The provider answered HTTP {status} with {what}."

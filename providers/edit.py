@@ -13,10 +13,6 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 _SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\n\r]+', re.DOTALL)
-_ESCAPES = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
 
 
 def members_of(data: bytes | msgspec.Raw) -> dict[str, bytes]:
@@ -45,12 +41,36 @@ def changed(data: bytes, members: Mapping[str, bytes], changes: Mapping[str, byt
     if members.keys().isdisjoint(changes):
         added = [b',"' + key.encode() + b'":' + value for key, value in changes.items() if value is not None]
         return data[:-1] + (b"".join(added) if members else b"".join(added)[1:]) + b"}"
-    if len(data) != 1 + sum([len(key) + len(value) + 4 for key, value in members.items()]):
+    out, start, at = [], 1, 1
+    for key, value in members.items():
+        end = at + len(key) + len(value) + 3
+        if key in changes:
+            new = changes[key]
+            if new is None:
+                out.append(data[start:at])
+                start = end + 1
+            else:
+                out += (data[start : end - len(value)], new)
+                start = end
+        at = end + 1
+    if at != len(data):
         # Spaces, escapes in keys, or a key twice.
         return JsonObject(data).rewritten(changes)
-    merged: dict[str, bytes | None] = {**members, **changes}
-    kept = [b'"' + key.encode() + b'":' + value for key, value in merged.items() if value is not None]
-    return b"{" + b",".join(kept) + b"}"
+    return b"{" + _closed(b"".join(out) + data[start:-1], members, changes)
+
+
+def _closed(inner: bytes, members: Mapping[str, bytes], changes: Mapping[str, bytes | None]) -> bytes:
+    """The inside of an object, with what is new added to it; a comma that what followed it left goes."""
+    if inner.endswith(b","):
+        inner = inner[:-1]
+    added = [
+        b',"' + key.encode() + b'":' + value
+        for key, value in changes.items()
+        if value is not None and key not in members
+    ]
+    if not added:
+        return inner + b"}"
+    return inner + (b"".join(added) if inner else b"".join(added)[1:]) + b"}"
 
 
 def each_item(data: bytes, edit: Callable[[bytes], bytes]) -> bytes:
@@ -92,29 +112,3 @@ def text_of(value: bytes) -> str:
     except ValueError:
         return ""
     return text if isinstance(text, str) else ""
-
-
-def hide_lone_surrogates(data: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """Half a surrogate pair (an emoji cut between two deltas) stands in no valid text, yet providers send it
-    and clients put it together again. It gets a stand-in, given back by `restored`.
-    """
-    stand_ins: dict[bytes, bytes] = {}
-
-    def hide(found: re.Match[bytes]) -> bytes:
-        lone = found.group(1)
-        if lone is None:
-            return found.group()
-        if lone not in stand_ins:
-            free = (b"\\uE%03X" % number for number in range(0x800))
-            used = set(stand_ins.values())
-            stand_ins[lone] = next(code for code in free if code not in used and code not in data)
-        return stand_ins[lone]
-
-    return _ESCAPES.sub(hide, data), stand_ins
-
-
-def restored(data: bytes, stand_ins: Mapping[bytes, bytes]) -> bytes:
-    """The inverse of `hide_lone_surrogates`."""
-    for lone, stand_in in stand_ins.items():
-        data = data.replace(stand_in, b"\\" + lone)
-    return data

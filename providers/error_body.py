@@ -8,8 +8,8 @@ from typing import Any
 
 from providers.splice import encode, value_of
 
-_TEXTS = ("message", "msg", "err", "error_msg", "error_message", "detail", "reason", "title")
-_NESTED = ("error", "header", "response", "errors", "detail", "body")
+_TEXTS = ("message", "msg", "err", "error_msg", "error_message", "status_msg", "detail", "reason", "title")
+_NESTED = ("error", "header", "response", "errors", "message", "detail", "body", "base_resp")
 _KINDS = ("type", "error_type", "status")
 _DEPTH = 4
 
@@ -96,7 +96,12 @@ def _texts(level: Mapping[str, Any]) -> list[str]:
 
 
 def _codes(level: Mapping[str, Any]) -> list[str]:
-    found = [level.get("code"), *(level.get(name) for name in _KINDS), _metadata(level).get("error_type")]
+    found = [
+        level.get("code"),
+        level.get("status_code"),
+        *(level.get(name) for name in _KINDS),
+        _metadata(level).get("error_type"),
+    ]
     availability = level.get("availability")
     if isinstance(availability, dict):
         found.append(availability.get("code"))

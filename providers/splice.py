@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from providers.surrogates import hide_lone_surrogates, restored
+
 _decode_members: Callable[[bytes], dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_items: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_any: Callable[[bytes], Any] = msgspec.json.Decoder().decode
@@ -19,6 +21,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _SCALAR = re.compile(rb'"(?:[^"\\]|\\.)*"|[^,\[\]{}" \t\n\r]+', re.DOTALL)
 
 NULL = b"null"
+_BLANKS = b" \t\n\r"
 
 
 class Member(NamedTuple):
@@ -58,14 +61,24 @@ encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class JsonObject:
-    """A JSON object's bytes together with its members, ready to be read and to be re-written by splicing."""
+    """A JSON object's bytes together with its members, ready to be read and to be re-written by splicing.
 
-    __slots__ = ("_compact", "_members", "data", "values")
+    Where it holds lone surrogates, `data` and `values` have stand-ins for them; `rewritten` gives them back.
+    """
+
+    __slots__ = ("_compact", "_members", "_stand_ins", "data", "values")
 
     def __init__(self, data: bytes) -> None:
         """Raises ValueError where `data` is not one JSON object."""
+        self._stand_ins: Mapping[bytes, bytes] = {}
+        try:
+            self.values = raw_members(data)
+        except ValueError:
+            if b"\\u" not in data:
+                raise
+            data, self._stand_ins = hide_lone_surrogates(data)
+            self.values = raw_members(data)
         self.data = data
-        self.values = raw_members(data)
         # Spaces, escapes, a key twice: each makes it longer than its members written the shortest way.
         self._compact = len(data) == 1 + sum([len(key) + len(value) + 4 for key, value in self.values.items()])
         self._members: tuple[Member, ...] | None = None
@@ -95,29 +108,39 @@ class JsonObject:
 
         A duplicate key that is changed collapses to its first place.
         """
-        return self._merged(changes) if self._compact else self._spliced(changes)
+        return restored(self._merged(changes) if self._compact else self._spliced(changes), self._stand_ins)
 
     def _merged(self, changes: Mapping[str, bytes | None]) -> bytes:
         merged: dict[str, bytes | None] = {**self.values, **changes}
         return b"{" + b",".join([encode(key) + b":" + raw for key, raw in merged.items() if raw is not None]) + b"}"
 
     def _spliced(self, changes: Mapping[str, bytes | None]) -> bytes:
+        """What stands between two commas stays or goes together, blanks included."""
         data = self.data
-        out: list[bytes] = []
+        kept: list[bytes] = []
         pending = dict(changes)
-        done: set[str] = set()
-        start = data.index(b"{") + 1
+        opened = start = data.index(b"{") + 1
+        end = len(data.rstrip(_BLANKS)) - 1
         for member in self.members:
+            stop = _at_comma(data, member.value_end)
             if member.key not in changes:
-                out.append(data[start : member.value_end])
-            elif member.key not in done:
-                replacement = pending.pop(member.key)
-                done.add(member.key)
-                if replacement is not None:
-                    out.append(data[start : member.value_start] + replacement)
-            start = _after_comma(data, member.value_end)
-        out.extend(encode(key) + b":" + value for key, value in pending.items() if value is not None)
-        return b"{" + b",".join(out) + b"}"
+                kept.append(data[start:stop])
+            elif (new := pending.pop(member.key, None)) is not None:
+                kept.append(data[start : member.value_start] + new + data[member.value_end : stop])
+            start = stop + 1
+        blanks = b""
+        if kept and pending:
+            last = kept[-1].rstrip(_BLANKS)
+            kept[-1], blanks = last, kept[-1][len(last) :]
+        kept.extend([encode(key) + b":" + value for key, value in pending.items() if value is not None])
+        inner = b",".join(kept) if kept or self.members else data[opened:end]
+        return data[:opened] + inner + blanks + data[end:]
+
+
+def _at_comma(data: bytes, position: int) -> int:
+    """Where the comma or brace is that follows a value."""
+    found = _NEXT.match(data, position)
+    return found.start(1) if found else position
 
 
 def _after_comma(data: bytes, position: int) -> int:

@@ -13,6 +13,7 @@ from config.load import Loaded
 from config.schema import Endpoint as EndpointConfig
 from config.schema import Model as ModelConfig
 from config.secrets import Off
+from providers.dialects.base import Extract
 from router.money import Rates
 
 SHORTLIST = 300
@@ -51,6 +52,10 @@ class Endpoint:
     supports: frozenset[str] | None
     """Parameters it takes (OpenRouter's names); None: not declared, all."""
     modalities: frozenset[str]
+    reasoning_mandatory: bool = False
+    """The model always reasons."""
+    extract: frozenset[Extract] = frozenset()
+    """What is taken out of its text."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -174,4 +179,6 @@ def _endpoint(id_: str, model: ModelConfig, endpoint: EndpointConfig, provider: 
         ),
         supports=None if endpoint.supports is None else frozenset(endpoint.supports),
         modalities=frozenset(model.input_modalities),
+        reasoning_mandatory=model.reasoning is not None and model.reasoning.mandatory,
+        extract=frozenset(endpoint.extract),
     )

@@ -11,7 +11,9 @@ from providers.dialects.engine import ProfileDialect
 from providers.dialects.moonshot import MOONSHOT
 from providers.dialects.openai import OPENAI
 from providers.dialects.openrouter import OPENROUTER
+from providers.dialects.profiles import PROFILES
 
 REGISTRY: Mapping[str, Dialect] = MappingProxyType(
-    {profile.name: ProfileDialect(profile) for profile in (MOONSHOT, COMETAPI, OPENROUTER, OPENAI)}
+    {profile.name: ProfileDialect(profile) for profile in (MOONSHOT, COMETAPI, OPENROUTER, OPENAI, *PROFILES)}
 )
+"""By name of the profile. Each dialect has one of its own name."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from types import MappingProxyType
+from typing import Literal, Protocol
 
 from providers.errors import ProviderError
+from providers.reasoning_memory import Thought
 from providers.splice import JsonObject
 from providers.usage import Usage as Usage
+
+Extract = Literal["think", "kimi_markers"]
+"""`<think>…</think>` at the start of a text, and Kimi's raw markers of tool calls."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,14 @@ class Call:
     stream: bool
     supports: frozenset[str] | None = None
     """Parameters the endpoint takes (OpenRouter's names); None: not known, all."""
+    reasoning_mandatory: bool = False
+    """The model always reasons: a client's wish for none must not become the upstream's 400."""
+    provider: str = ""
+    """The provider's slug."""
+    recalled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """What is remembered of tool calls whose messages bring no reasoning: by call id, see `reasoning_memory`."""
+    origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Slugs of the providers that issued signed blocks: by identity, see `reasoning_memory`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,10 @@ class Envelope:
     """The client wants no reasoning returned."""
     usage_chunk: bool = False
     """The client asked for a usage chunk of its own (`stream_options.include_usage`)."""
+    remember: bool = False
+    """Tools may be called, so the reasoning before a call is collected (`thoughts`)."""
+    extract: frozenset[Extract] = frozenset()
+    """What is looked for in text that should not be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,11 @@ class Whole(Protocol):
     @property
     def produced(self) -> int:
         """Bytes of text, reasoning and tool arguments produced; to estimate tokens where usage is missing."""
+        ...
+
+    @property
+    def thoughts(self) -> tuple[Thought, ...]:
+        """The reasoning worth remembering, one a choice; complete once the answer is. () for most answers."""
         ...
 
     def render(self, tail: Tail) -> bytes:
@@ -119,6 +143,11 @@ class StreamReader(Protocol):
     @property
     def produced(self) -> int:
         """Bytes of text, reasoning and tool arguments so far."""
+        ...
+
+    @property
+    def thoughts(self) -> tuple[Thought, ...]:
+        """The reasoning worth remembering, one a choice; complete once the answer is. () for most answers."""
         ...
 
     def feed(self, data: bytes) -> bytes:

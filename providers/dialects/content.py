@@ -8,6 +8,7 @@ from providers.edit import members_of
 from providers.reasoning import is_text, joined
 from providers.splice import raw_items
 
+_DEPTH = 4
 _THOUGHTS = (b'"thinking"', b'"reasoning"')
 
 
@@ -18,8 +19,10 @@ class Parts(NamedTuple):
     reasoning: bytes
 
 
-def flattened(content: bytes) -> Parts:
+def flattened(content: bytes, depth: int = 0) -> Parts:
     """The text of a content list (`[{"type": "text", …}, {"type": "thinking", …}]`). Raises ValueError."""
+    if depth > _DEPTH:
+        raise ValueError("nested too deeply")
     texts: list[bytes] = []
     thoughts: list[bytes] = []
     for item in raw_items(content):
@@ -28,11 +31,11 @@ def flattened(content: bytes) -> Parts:
         elif item.startswith(b"{"):
             part = members_of(item)
             target = thoughts if part.get("type") in _THOUGHTS else texts
-            target.extend(_said(part))
+            target.extend(_said(part, depth))
     return Parts(joined(texts), joined(thoughts))
 
 
-def _said(part: dict[str, bytes]) -> list[bytes]:
+def _said(part: dict[str, bytes], depth: int) -> list[bytes]:
     said: list[bytes] = []
     for name in ("text", "thinking", "reasoning", "content"):
         value = part.get(name)
@@ -41,5 +44,5 @@ def _said(part: dict[str, bytes]) -> list[bytes]:
         if is_text(value):
             said.append(value)
         elif value.startswith(b"["):
-            said.append(flattened(value).text)
+            said.append(flattened(value, depth + 1).text)
     return said

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from providers.dialects.base import Envelope
 from providers.dialects.content import flattened
+from providers.dialects.extracted import ExtractedDelta
 from providers.dialects.profile import Profile
 from providers.dialects.tools import CallStream, whole_calls
 from providers.edit import changed, members_of, text_of
@@ -14,11 +16,16 @@ from providers.reasoning import (
     EMPTY_VALUES,
     FIELDS,
     PLAIN,
+    as_details,
     in_all_shapes,
     is_text,
     text_of_details,
 )
+from providers.reasoning_memory import Collector, Thought
 from providers.splice import encode
+
+MOST_MEMBERS = 1_000
+"""Of what is held back until the end, told apart by name."""
 
 _ASSISTANT = b'"assistant"'
 _NULL = b"null"
@@ -33,8 +40,11 @@ class ChoiceStream:
     __slots__ = (
         "_calls",
         "_exclude",
+        "_extract",
         "_head",
+        "_memory",
         "_native",
+        "_plain",
         "_profile",
         "_reason",
         "_rest",
@@ -43,9 +53,13 @@ class ChoiceStream:
         "shown",
     )
 
-    def __init__(self, index: bytes, profile: Profile, exclude_reasoning: bool) -> None:
+    def __init__(self, index: bytes, profile: Profile, envelope: Envelope) -> None:
         self._profile = profile
-        self._exclude = exclude_reasoning
+        self._exclude = envelope.exclude_reasoning
+        self._plain = profile.emits == "text" and not envelope.exclude_reasoning
+        self._extract = ExtractedDelta(envelope.extract) if envelope.extract else None
+        # An aggregator's blocks may be signed by whoever is behind it, tools or not.
+        self._memory = Collector() if envelope.remember or profile.emits == "details" else None
         self._head = b'{"index":' + index + b',"delta":'
         self._reason: str | None = None
         self._native = _NULL
@@ -67,6 +81,11 @@ class ChoiceStream:
         """OpenAI's name; `stop` is `tool_calls` where tools were called."""
         return "tool_calls" if self._reason == "stop" and self._calls.count else self._reason
 
+    @property
+    def thought(self) -> Thought | None:
+        """What is worth remembering of its reasoning."""
+        return None if self._memory is None else self._memory.thought(self._calls.ids)
+
     def take(self, choice: Mapping[str, bytes]) -> bytes | None:
         """The client's choice for an upstream's, or None where there is nothing to show yet. Raises ValueError."""
         self._note_finish(choice)
@@ -75,6 +94,8 @@ class ChoiceStream:
             raw = _as_delta(choice.get("message", _NULL))
         delta = self.delta(raw) if raw != _NULL else None
         rest = {key: value for key, value in choice.items() if key not in _OURS}
+        if len(self._rest) > MOST_MEMBERS:
+            raise ValueError("too many members")
         if "delta" not in choice:
             rest.pop("message", None)
         if delta is None:
@@ -108,16 +129,29 @@ class ChoiceStream:
             return
         name = text_of(reason)
         if name and name != "null":
-            self._reason = self._profile.finish_reason(name)
+            before, self._reason = self._reason, self._profile.finish_reason(name)
             native = choice.get("native_finish_reason", _NULL)
-            self._native = reason if native in EMPTY_VALUES else native
+            if native not in EMPTY_VALUES:
+                self._native = native
+            elif self._reason != before:  # some repeat it, without the native one
+                self._native = reason
 
     def delta(self, raw: bytes) -> bytes | None:
         """The client's delta for an upstream's, or None where it says nothing. Raises ValueError."""
-        members = members_of(raw)
-        if self.shown and len(members) == 1 and is_text(content := members.get("content", _NULL)):
-            self._text += len(content) - 2
+        return self._made(raw if self._extract is None else self._extract.delta(raw))
+
+    def rest(self) -> bytes | None:
+        """A last choice with what was held back for fear of a marker; None: nothing was."""
+        raw = self._extract.close() if self._extract is not None else None
+        delta = None if raw is None else self._made(raw)
+        return None if delta is None else self._head + delta + _END + b"}"
+
+    def _made(self, raw: bytes) -> bytes | None:
+        if self.shown and self._calls.goes_on(raw):
             return raw
+        members = members_of(raw)
+        if self.shown and len(members) <= 2 and (usual := self._usual(raw, members)) is not None:
+            return usual
         changes: dict[str, bytes | None] = {}
         real = "content" in members and self._content(members, changes)
         if not members.keys().isdisjoint(FIELDS) and self._reasoning(members, changes):
@@ -131,6 +165,20 @@ class ChoiceStream:
         self._role(members, changes)
         self.shown = True
         return changed(raw, members, changes)
+
+    def _usual(self, raw: bytes, members: Mapping[str, bytes]) -> bytes | None:
+        """Nothing but text, or nothing but reasoning: most deltas are."""
+        content, thought = members.get("content", _NULL), members.get(CONTENT, _NULL)
+        if len(members) == 1 and is_text(content):
+            self._text += len(content) - 2
+            return raw
+        silent = len(members) == 1 or ("content" in members and content in EMPTY_VALUES)
+        if not (self._plain and silent and is_text(thought)):
+            return None
+        self._text += len(thought) - 2
+        if self._memory is not None:
+            self._memory.add(members)
+        return raw[:-1] + b',"reasoning":' + thought + b',"reasoning_details":' + as_details(thought) + b"}"
 
     def _content(self, members: dict[str, bytes], changes: dict[str, bytes | None]) -> bool:
         content = members.get("content", _NULL)
@@ -151,6 +199,8 @@ class ChoiceStream:
         if told:
             self.said = True
             self._text += _length(members)
+            if self._memory is not None:
+                self._memory.add(members)
         if self._exclude:
             changes.update({field: None for field in FIELDS if field in members})
             return False
@@ -165,6 +215,8 @@ class ChoiceStream:
         fixed = None if calls == b"[]" else self._calls.delta(calls)
         if fixed != calls:
             changes["tool_calls"] = fixed
+        elif len(members) == 1:
+            self._calls.learn(calls)
         if fixed is not None:
             self.said = True
         return fixed is not None

@@ -1,7 +1,8 @@
-"""Any OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, DeepSeek, Groq, …"""
+"""Any OpenAI-compatible server of which no more is known; see `profiles` for those of which there is."""
 
 from __future__ import annotations
 
 from providers.dialects.profile import Profile
+from providers.dialects.thinking import BY_EFFORT
 
-OPENAI = Profile(name="openai")
+OPENAI = Profile(name="openai", thinking=BY_EFFORT)

@@ -60,5 +60,5 @@ class Chunks:
         return self.chunk(choices, more)[:-3] + after + b"}\n\n"
 
 
-ERROR_CHOICE = b'{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":null}'
+ERROR_CHOICE = b'{"index":0,"delta":{"content":""},"finish_reason":"error"}'
 """The choice of a chunk that tells of an error."""

@@ -2,39 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from providers.dialects import history, thinking
 from providers.dialects.base import Call
 from providers.dialects.profile import SAMPLING, Profile
-from providers.edit import changed, each_item, members_of
+from providers.dialects.thinking import Thinking, Wish
 from providers.errors import InvalidRequest
-from providers.reasoning import CONTENT, DETAILS, PLAIN, is_text, text_of
-from providers.splice import JsonObject, encode, value_of
+from providers.splice import JsonObject, encode
 
-_EFFORTS = (b'"low"', b'"medium"', b'"high"')
 _WITH_USAGE = b'{"include_usage":true}'
+_ANY = Thinking(declared=True)
+Changes = dict[str, bytes | None]
 
 
 def encode_request(call: Call, profile: Profile) -> bytes:
-    """The body to send. Raises InvalidRequest where a part that must be read is malformed."""
+    """The body to send. Raises InvalidRequest where a part that must be read is malformed or contradicts another."""
     body = call.body
-    changes: dict[str, bytes | None] = {"model": encode(call.model)}
+    changes: Changes = {"model": encode(call.model)}
     changes.update({name: None for name in profile.drops if name in body})
     if call.supports is not None:
         changes.update({name: None for name in SAMPLING - call.supports if name in body})
-    changes.update(_streaming(call))
-    changes.update(_effort(call, profile))
+    if profile.pins:
+        changes.update({name: None for name in profile.pinned(call.model) if name in body})
+    changes.update(_renamed(body, profile.renames))
+    try:
+        asked = thinking.wish(body)
+        changes.update(_reasoning(call, profile, asked))
+    except InvalidRequest:
+        raise
+    except ValueError as error:
+        raise InvalidRequest(f"reasoning: cannot be read: {error}") from error
+    changes.update(_streaming(call, profile, streams(call, profile, asked)))
     messages = body.get("messages")
-    if messages is not None and _may_need_change(messages, profile):
-        changes["messages"] = _messages(messages, profile)
+    if messages is not None and (edited := history.sent(messages, call, profile)) is not messages:
+        changes["messages"] = edited
     return body.rewritten(changes)
 
 
-def _streaming(call: Call) -> dict[str, bytes | None]:
-    changes: dict[str, bytes | None] = {}
-    if call.stream is not (call.body.get("stream") == b"true"):
-        changes["stream"] = encode(call.stream)
-    if call.stream:
-        changes["stream_options"] = _asking_for_usage(call.body.get("stream_options"))
-    elif "stream_options" in call.body:
+def _renamed(body: JsonObject, names: Mapping[str, str]) -> Changes:
+    """Members under the names this upstream knows them by."""
+    changes: Changes = {}
+    for name, known_as in names.items():
+        value = body.get(name)
+        if name in body:
+            changes[name] = None
+        if value is not None and body.get(known_as) is None:
+            changes[known_as] = value
+    return changes
+
+
+def _reasoning(call: Call, profile: Profile, asked: Wish) -> Changes:
+    """What the request says of reasoning, in the upstream's words."""
+    if "reasoning" not in profile.drops:
+        return thinking.spared(call.body, asked) if call.reasoning_mandatory else {}
+    rule = rule_for(call.model, profile)
+    mandatory = call.reasoning_mandatory
+    wished, choice = thinking.made_possible(call.body, asked, rule, mandatory=mandatory)
+    if wished == thinking.NO_WISH:
+        return choice
+    return {**choice, **thinking.told(call.body, wished, rule, call.supports, mandatory=mandatory)}
+
+
+def rule_for(model: str, profile: Profile) -> Thinking:
+    """How this model of a vendor is told of reasoning."""
+    fits = (rule for rule in profile.thinking if rule.models is None or rule.models.search(model))
+    return next(fits, _ANY)
+
+
+def streams(call: Call, profile: Profile, asked: Wish) -> bool:
+    """Whether the upstream is asked for a stream: also where the client is not, but only a stream is given."""
+    if call.stream or profile.streams_only == "always":
+        return True
+    if profile.streams_only == "never":
+        return False
+    off = rule_for(call.model, profile).off or {}
+    stopped = any(call.body.get(name) == value for name, value in off.items())
+    return not stopped and (asked.enabled is not False or call.reasoning_mandatory)
+
+
+def _streaming(call: Call, profile: Profile, stream: bool) -> Changes:
+    changes: Changes = {}
+    body = call.body
+    if stream is not (body.get("stream") == b"true"):
+        changes["stream"] = encode(stream)
+    if stream and not profile.counts_unasked:
+        changes["stream_options"] = _asking_for_usage(body.get("stream_options"))
+    elif "stream_options" in body:
         changes["stream_options"] = None
     return changes
 
@@ -44,62 +98,3 @@ def _asking_for_usage(options: bytes | None) -> bytes:
         return _WITH_USAGE
     known = JsonObject(options)
     return options if known.get("include_usage") == b"true" else known.rewritten({"include_usage": b"true"})
-
-
-def _effort(call: Call, profile: Profile) -> dict[str, bytes]:
-    """OpenRouter's `reasoning.effort`, for an upstream known to take OpenAI's `reasoning_effort`."""
-    reasoning = call.body.get("reasoning")
-    takes = call.supports is not None and "reasoning_effort" in call.supports
-    if reasoning is None or not takes or "reasoning" not in profile.drops:
-        return {}
-    if call.body.get("reasoning_effort") is not None or not reasoning.startswith(b"{"):
-        return {}
-    effort = members_of(reasoning).get("effort")
-    return {"reasoning_effort": effort} if effort in _EFFORTS and effort is not None else {}
-
-
-def _may_need_change(messages: bytes, profile: Profile) -> bool:
-    """Whether it is worth reading the messages one by one."""
-    if profile.reads == "details":
-        return False
-    return b'"reasoning' in messages or (profile.placeholder is not None and b'"tool_calls"' in messages)
-
-
-def _messages(messages: bytes, profile: Profile) -> bytes:
-    try:
-        return each_item(messages, lambda message: _message(message, profile))
-    except ValueError as error:
-        raise InvalidRequest("messages: must be a list of objects") from error
-
-
-def _message(message: bytes, profile: Profile) -> bytes:
-    if not _may_need_change(message, profile):
-        return message
-    members = members_of(message)
-    if members.get("role") != b'"assistant"':
-        return message
-    return changed(message, members, _reasoning(members, profile))
-
-
-def _reasoning(members: dict[str, bytes], profile: Profile) -> dict[str, bytes | None]:
-    """The changes after which an assistant message says its reasoning in the one field the upstream reads."""
-    changes: dict[str, bytes | None] = {
-        field: None for field in (CONTENT, PLAIN, DETAILS) if field in members and field != profile.reads
-    }
-    own = members.get(profile.reads)
-    text = text_of(members)
-    if text is None and profile.placeholder is not None and _calls_tools(members):
-        # An empty one was accepted by some and refused by others; a blank is accepted by all.
-        text = encode(profile.placeholder)
-    if text is not None and text != own:
-        changes[profile.reads] = text
-    elif own is not None and not is_text(own) and not own.startswith(b'"'):
-        changes[profile.reads] = None
-    return changes
-
-
-def _calls_tools(members: dict[str, bytes]) -> bool:
-    calls = members.get("tool_calls")
-    if calls is None or not calls.startswith(b"["):
-        return False
-    return bool(value_of(calls) if len(calls) < 8 else True)

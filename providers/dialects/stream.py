@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from providers.classify import classify_in_band
+from providers.classify import classify_in_band, tells_of_error
 from providers.dialects.base import Envelope, Tail, Usage
-from providers.dialects.delta import ChoiceStream
+from providers.dialects.delta import MOST_MEMBERS, ChoiceStream
 from providers.dialects.profile import Profile
 from providers.dialects.render import DONE, ERROR_CHOICE, OURS, Chunks
 from providers.dialects.template import Templates
-from providers.edit import as_utf8, hide_lone_surrogates, members_of, objects_of, restored, text_of
+from providers.edit import as_utf8, members_of, objects_of, text_of
 from providers.errors import BadAnswer, Broken, EmptyAnswer, ProviderError
 from providers.reasoning import EMPTY_VALUES
+from providers.reasoning_memory import Thought
 from providers.redact import shown
 from providers.splice import encode
 from providers.sse import MAX_EVENT_BYTES, Event, EventReader
+from providers.surrogates import hide_lone_surrogates, restored
 from providers.usage import parse_usage, render_usage
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MOST_CHOICES = 128
 
 _NULL = b"null"
+_DIGITS = 6
 _NO_ERROR = EMPTY_VALUES | {b"false"}
-_TELLS_OF_ERROR = ("message", "msg", "detail", "error_msg", "code")
 _HANDLED = OURS | {"choices", "error"}
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
@@ -63,6 +66,12 @@ class Reader:
         """Bytes of text, reasoning and tool arguments so far."""
         return sum([choice.produced for choice in self._choices.values()])
 
+    @property
+    def thoughts(self) -> tuple[Thought, ...]:
+        """See `base.StreamReader`."""
+        thoughts = [choice.thought for choice in self._choices.values()]
+        return tuple([thought for thought in thoughts if thought is not None])
+
     def feed(self, data: bytes) -> bytes:
         """See `base.StreamReader`."""
         if self.ended:
@@ -83,7 +92,7 @@ class Reader:
         else:
             out = self._take(self._sse.close(), at_end=True)
         if not self.ended:
-            self._close(properly=False)
+            out += self._close(properly=False)
         return out
 
     def finish(self, tail: Tail) -> bytes:
@@ -135,8 +144,7 @@ class Reader:
     def _event(self, event: Event, at_end: bool) -> bytes:
         data = event.data.strip()
         if data == b"[DONE]":
-            self._close(properly=True)
-            return b""
+            return self._close(properly=True)
         if not data or data.startswith(b":"):
             return b""  # a keep-alive in disguise
         self.events += 1
@@ -170,7 +178,7 @@ class Reader:
         error = top.get("error", _NULL)
         if error not in _NO_ERROR:
             return self._told(error)
-        if "choices" not in top and "usage" not in top and _is_error(top):
+        if tells_of_error(top):
             return self._told(data)
         self._note_usage(top)
         raw_choices = top.get("choices", _NULL)
@@ -181,6 +189,8 @@ class Reader:
             del more["system_fingerprint"]  # OpenRouter's TypeScript SDK refuses a chunk in which it is null
         if not made:
             self._held.update(more)
+            if len(self._held) > MOST_MEMBERS:
+                raise ValueError("too many members")
             return b""
         self.started = True
         if len(choices) == 1 and top.get("usage", _NULL) == _NULL:
@@ -196,7 +206,9 @@ class Reader:
             index = _index(choice, position)
             state = self._choices.get(index)
             if state is None:
-                state = ChoiceStream(index, self._profile, self._envelope.exclude_reasoning)
+                if len(self._choices) >= MOST_CHOICES:
+                    raise ValueError("too many choices")
+                state = ChoiceStream(index, self._profile, self._envelope)
                 self._choices[index] = state
             self._note_usage(choice)
             if (made := state.take(choice)) is not None:
@@ -226,30 +238,36 @@ class Reader:
         """A whole answer, though a stream was asked for."""
         chunk = self._event(Event(body), at_end=True)
         if not self.ended:
-            self._close(properly=True)
+            chunk += self._close(properly=True)
         return chunk
 
-    def _close(self, *, properly: bool) -> None:
-        """Judge the answer once its last byte is there; `properly`: the provider itself said so."""
+    def _close(self, *, properly: bool) -> bytes:
+        """Judge the answer once its last byte is there; `properly`: the provider itself said so. What was held back
+        for fear of a marker is handed out."""
         self.ended = True
+        out = self._rest()
         choices = self._choices.values()
         said = any(choice.said for choice in choices)
         if not properly and (not choices or any(choice.finish_reason is None for choice in choices)):
             self.error = Broken("The provider's stream ended before the answer did.")
-            return
+            return out
         for choice in choices:
             choice.finish_by_default()
         if not said and all(choice.finish_reason in ("stop", "tool_calls") for choice in choices):
             self.error = EmptyAnswer("The provider's answer has nothing in it.")
+        return out
 
-
-def _is_error(top: Mapping[str, bytes]) -> bool:
-    return any(name in top for name in _TELLS_OF_ERROR) and top.get("object") != b'"chat.completion.chunk"'
+    def _rest(self) -> bytes:
+        if not self._envelope.extract:
+            return b""
+        rests = [rest for choice in self._choices.values() if (rest := choice.rest()) is not None]
+        self.started = self.started or bool(rests)
+        return b"".join([self._chunks.plain(rest) for rest in rests])
 
 
 def _index(choice: Mapping[str, bytes], position: int) -> bytes:
     index = choice.get("index", b"")
-    return index if index.isdigit() else b"%d" % position
+    return index if index.isdigit() and len(index) <= _DIGITS else b"%d" % position
 
 
 def _number(index: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 
@@ -12,6 +13,11 @@ from providers.splice import raw_items, value_of
 _FUNCTION = b'"function"'
 _TYPES = (None, b"null", b'""', b'"builtin_function"')
 _ABSENT = (None, b"null")
+_USUAL = re.compile(rb'\[\{"index":(\d+),"function":\{"arguments":')
+_USUAL_END = b"}}]}"
+
+MOST_CALLS = 1_024
+"""Of one answer."""
 
 
 def new_id() -> bytes:
@@ -59,16 +65,43 @@ class _Call:
 class CallStream:
     """The tool calls of one choice of a stream."""
 
-    __slots__ = ("_by_id", "_by_index", "_last", "count", "produced")
+    __slots__ = ("_by_id", "_by_index", "_last", "_usual", "count", "produced")
 
     def __init__(self) -> None:
         self._by_index: dict[bytes, _Call] = {}
         self._by_id: dict[bytes, _Call] = {}
         self._last: _Call | None = None
+        self._usual = b""
+        """How a delta begins that only goes on with the arguments of the call that the last one went on with."""
         self.count = 0
         """Calls opened so far."""
         self.produced = 0
         """Bytes of names and arguments so far."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the calls so far, in order."""
+        return tuple([text_of(call) for call in self._by_id])
+
+    def goes_on(self, delta: bytes) -> bool:
+        """Whether a delta is like the one that was learned but for its arguments, and so needs no change."""
+        usual = self._usual
+        if not usual or not delta.startswith(usual) or not delta.endswith(_USUAL_END):
+            return False
+        arguments = delta[len(usual) : -len(_USUAL_END)]
+        try:
+            if not arguments.startswith(b'"') or not isinstance(value_of(arguments), str):
+                return False
+        except ValueError:
+            return False
+        self.produced += len(arguments) - 2
+        return arguments != b'""'
+
+    def learn(self, calls: bytes) -> None:
+        """Remember how the delta began that consists of these calls and needed no change."""
+        found = _USUAL.match(calls)
+        known = found is not None and found[1] in self._by_index and calls.count(b"{") == calls.count(b"}") == 2
+        self._usual = b'{"tool_calls":' + found[0] if found is not None and known else b""
 
     def delta(self, calls: bytes) -> bytes | None:
         """The `tool_calls` of one delta, or None where it says nothing. Raises ValueError."""
@@ -107,6 +140,8 @@ class CallStream:
         return None if call is not None and call.complete and named else call
 
     def _open(self, members: Mapping[str, bytes]) -> _Call:
+        if self.count >= MOST_CALLS:
+            raise ValueError("too many tool calls")
         call = _Call(b"%d" % self.count, members.get("id"))
         self.count += 1
         self._by_id[call.id] = call

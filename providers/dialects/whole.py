@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from providers.classify import classify_in_band
-from providers.dialects.base import Envelope, Tail, Usage
+from providers.classify import classify_in_band, tells_of_error
+from providers.dialects import extracted
+from providers.dialects.assemble import assembled, is_stream
+from providers.dialects.base import Envelope, Extract, Tail, Usage
 from providers.dialects.content import flattened
 from providers.dialects.profile import Profile
 from providers.dialects.render import COMPLETION, envelope_members
@@ -14,10 +16,8 @@ from providers.edit import (
     as_utf8,
     changed,
     each_item,
-    hide_lone_surrogates,
     members_of,
     objects_of,
-    restored,
     text_of,
 )
 from providers.errors import BadAnswer, EmptyAnswer
@@ -31,8 +31,10 @@ from providers.reasoning import (
     is_text,
     text_of_details,
 )
+from providers.reasoning_memory import Collector, Thought, call_ids
 from providers.redact import is_markup
 from providers.splice import encode
+from providers.surrogates import hide_lone_surrogates, restored
 from providers.usage import parse_usage, render_usage
 
 _NULL = b"null"
@@ -47,14 +49,18 @@ class WholeAnswer:
     def __init__(self, data: bytes, envelope: Envelope, profile: Profile) -> None:
         self._envelope = envelope
         self._profile = profile
-        self._body, self._members, self._stand_ins = _read(data)
+        self._body, self._members, self._stand_ins = _read(data, envelope, profile)
         error = self._members.get("error", _NULL)
         if error not in _NO_ERROR:
             raise classify_in_band(error, profile.errors)
+        if envelope.extract and "choices" in self._members:
+            self._members = _extracted(self._members, envelope.extract)
+            self._body = changed(self._body, members_of(self._body), {"choices": self._members["choices"]})
         choices = _choices(self._body, self._members, profile)
         messages = [members_of(choice["message"]) for choice in choices]
         self.produced = sum(map(_produced, messages))
         self.finish_reason: str | None = self._judge(choices, messages)
+        self.thoughts = self._worth_remembering(messages)
         self._choices = self._made_right(choices, messages)
         usage = self._members.get("usage", _NULL)
         self.usage: Usage | None = None if usage == _NULL else parse_usage(usage)
@@ -74,6 +80,13 @@ class WholeAnswer:
         changes["openrouter_metadata"] = tail.metadata
         changes["error"] = None
         return restored(changed(self._body, self._members, changes), self._stand_ins)
+
+    def _worth_remembering(self, messages: list[dict[str, bytes]]) -> tuple[Thought, ...]:
+        """Before the messages are made right: what the upstream itself said."""
+        if not self._envelope.remember and self._profile.emits != "details":
+            return ()
+        found = (_thought(message) for message in messages)
+        return tuple([thought for thought in found if thought is not None])
 
     def _made_right(self, choices: list[dict[str, bytes]], messages: list[dict[str, bytes]]) -> bytes:
         """The choices for the client. Raises BadAnswer where a part that must be read is malformed."""
@@ -136,29 +149,48 @@ class WholeAnswer:
         return in_all_shapes(members) if self._profile.emits == "text" else {}
 
 
-def _read(data: bytes) -> tuple[bytes, dict[str, bytes], dict[bytes, bytes]]:
+def _read(data: bytes, envelope: Envelope, profile: Profile) -> tuple[bytes, dict[str, bytes], dict[bytes, bytes]]:
     """The answer's object, its members, and stand-ins for what is no valid text in it."""
     body = data.strip(_SPACE)
     if not body:
         raise BadAnswer("The provider's answer is empty.")
     if not body.isascii():
         body = as_utf8(body)
+    stand_ins: dict[bytes, bytes] = {}
     try:
-        return body, members_of(body), {}
+        if is_stream(body):
+            # One blank line more, for a last event that came without.
+            body, stand_ins = hide_lone_surrogates(body)
+            body = assembled(body + b"\n\n", envelope, profile)
+        return body, members_of(body), stand_ins
     except ValueError:
-        masked, stand_ins = hide_lone_surrogates(body)
+        pass
     try:
-        return masked, members_of(masked), stand_ins
+        body, stand_ins = hide_lone_surrogates(body)
+        return body, members_of(body), stand_ins
     except ValueError as error:
         what = "a page" if is_markup(body[:200].decode("utf-8", "replace")) else "something that is not a JSON object"
         raise BadAnswer(f"The provider answered with {what} instead of a completion.") from error
 
 
+def _extracted(members: dict[str, bytes], wanted: frozenset[Extract]) -> dict[str, bytes]:
+    try:
+        return {**members, "choices": extracted.choices(members["choices"], wanted)}
+    except ValueError:
+        return members  # what is wrong with it is said where it is read
+
+
+def _thought(message: Mapping[str, bytes]) -> Thought | None:
+    collector = Collector()
+    collector.add(message)
+    return collector.thought(tuple(call_ids(message.get("tool_calls", _NULL))))
+
+
 def _choices(body: bytes, members: Mapping[str, bytes], profile: Profile) -> list[dict[str, bytes]]:
     """The choices' members; each has a message that is an object."""
+    if tells_of_error(members):
+        raise classify_in_band(body, profile.errors)
     if "choices" not in members:
-        if any(name in members for name in ("message", "msg", "detail", "error_msg", "code")):
-            raise classify_in_band(body, profile.errors)
         raise BadAnswer("The provider's answer has no choices.")
     try:
         found = objects_of(members["choices"])

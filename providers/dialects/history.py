@@ -1,0 +1,168 @@
+"""The messages of a request: each assistant message's reasoning put where the upstream reads it, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from providers.details import identity, may_be_signed
+from providers.dialects.base import Call
+from providers.dialects.profile import Profile
+from providers.edit import changed, members_of
+from providers.errors import InvalidRequest
+from providers.reasoning import CONTENT, DETAILS, EMPTY_VALUES, PLAIN, as_details, is_text, text_of
+from providers.reasoning_memory import Kept, call_ids, read
+from providers.splice import encode, raw_items
+
+_ASSISTANT = b'"assistant"'
+_CALLS = b'"tool_calls"'
+_REASONING = b'"reasoning'
+_NONE = msgspec.Raw(b"")
+_BETWEEN = b", \t\r\n"
+
+
+class _Heard(msgspec.Struct):
+    """What decides whether and how a message must change."""
+
+    role: msgspec.Raw = _NONE
+    reasoning: msgspec.Raw = _NONE
+    reasoning_content: msgspec.Raw = _NONE
+    reasoning_details: msgspec.Raw = _NONE
+    tool_calls: msgspec.Raw = _NONE
+
+
+_heard = msgspec.json.Decoder(list[_Heard]).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+Edit = Callable[[bytes, _Heard], bytes]
+
+
+def sent(messages: bytes, call: Call, profile: Profile) -> bytes:
+    """The messages as the upstream is to get them; those that need no change stay to the byte.
+
+    Raises InvalidRequest where they are no list of objects.
+    """
+    edits = _edits(messages, call, profile)
+    if not edits:
+        return messages
+    try:
+        return _edited(messages, edits)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("messages: must be a list of objects") from error
+
+
+def _edits(messages: bytes, call: Call, profile: Profile) -> list[Edit]:
+    """What may have to be done to a message: usually nothing, so the bytes are scanned first."""
+    edits: list[Edit] = []
+    if any(b'"' + role.encode() + b'"' in messages for role in profile.roles):
+        edits.append(lambda message, heard: _renamed(message, heard, profile.roles))
+    if profile.reads == "details":
+        if call.origins and may_be_signed(messages):
+            edits.append(lambda message, heard: _without_foreign(message, heard, call))
+        if call.recalled and _CALLS in messages:
+            edits.append(lambda message, heard: _restored(message, heard, call))
+    elif _REASONING in messages or _CALLS in messages:
+        edits.append(lambda message, heard: _in_one_field(message, heard, call, profile))
+    return edits
+
+
+def _edited(messages: bytes, edits: list[Edit]) -> bytes:
+    out: list[bytes] = []
+    copied = 0
+    position = messages.index(b"[") + 1
+    for raw, heard in zip(_items(messages), _heard(messages), strict=True):
+        while messages[position] in _BETWEEN:
+            position += 1
+        start, position = position, position + memoryview(raw).nbytes
+        message = item = messages[start:position]
+        for edit in edits:
+            message = edit(message, heard)
+        if message is not item:
+            out += (messages[copied:start], message)
+            copied = position
+    return b"".join(out) + messages[copied:]
+
+
+def _renamed(message: bytes, heard: _Heard, roles: Mapping[str, str]) -> bytes:
+    role = bytes(heard.role)[1:-1].decode("utf-8", "replace")
+    return changed(message, members_of(message), {"role": encode(roles[role])}) if role in roles else message
+
+
+def _in_one_field(message: bytes, heard: _Heard, call: Call, profile: Profile) -> bytes:
+    """The reasoning of an assistant message in the one field the upstream reads."""
+    if bytes(heard.role) != _ASSISTANT:
+        return message
+    fields = _fields(heard)
+    wanted = _wanted(heard, fields, call, profile)
+    own = fields.get(profile.reads or "")
+    if own is not None and wanted is None and own.startswith(b'"'):
+        wanted = own  # an empty one says that there was none
+    changes: dict[str, bytes | None] = {name: None for name in fields if name != profile.reads}
+    if profile.reads is not None and wanted != own:
+        changes[profile.reads] = wanted
+    return changed(message, members_of(message), changes) if changes else message
+
+
+def _fields(heard: _Heard) -> dict[str, bytes]:
+    found = (
+        (PLAIN, bytes(heard.reasoning)),
+        (CONTENT, bytes(heard.reasoning_content)),
+        (DETAILS, bytes(heard.reasoning_details)),
+    )
+    return {name: value for name, value in found if value}
+
+
+def _wanted(heard: _Heard, fields: Mapping[str, bytes], call: Call, profile: Profile) -> bytes | None:
+    """The reasoning of a message as a JSON string: its own, else what is remembered, else the placeholder."""
+    if profile.reads is None:
+        return None
+    if fields:
+        text = fields.get(CONTENT)
+        if not (text is not None and is_text(text) and fields.get(DETAILS) in (None, as_details(text))):
+            text = text_of(fields)
+        if text is not None:
+            return text
+    calls = bytes(heard.tool_calls)
+    if calls in EMPTY_VALUES or not calls.startswith(b"[") or len(calls.strip(b"[] \t\r\n")) == 0:
+        return None
+    remembered = _recalled(calls, call) if call.recalled else None
+    if remembered is not None and remembered.text is not None:
+        return remembered.text
+    # An empty one was accepted by some and refused by others; a blank is accepted by all.
+    return None if profile.placeholder is None else encode(profile.placeholder)
+
+
+def _recalled(calls: bytes, call: Call) -> Kept | None:
+    """What is remembered of the message that made these calls."""
+    known = next((call.recalled[one] for one in call_ids(calls) if one in call.recalled), None)
+    return None if known is None else read(known)
+
+
+def _restored(message: bytes, heard: _Heard, call: Call) -> bytes:
+    """The blocks this provider itself sent before, where the client sends nothing at all back."""
+    calls = bytes(heard.tool_calls)
+    if bytes(heard.role) != _ASSISTANT or calls in EMPTY_VALUES or _fields(heard):
+        return message
+    remembered = _recalled(calls, call)
+    if remembered is None or remembered.details is None or remembered.provider != call.provider:
+        return message
+    return changed(message, members_of(message), {DETAILS: remembered.details})
+
+
+def _without_foreign(message: bytes, heard: _Heard, call: Call) -> bytes:
+    """A message without the signed and encrypted blocks that another provider issued: this one would refuse them."""
+    details = bytes(heard.reasoning_details)
+    if bytes(heard.role) != _ASSISTANT or not details.startswith(b"[") or not may_be_signed(details):
+        return message
+    entries = [(raw, members_of(raw) if raw.startswith(b"{") else {}) for raw in raw_items(details)]
+    foreign = [call.origins.get(identity(entry) or "", call.provider) != call.provider for _, entry in entries]
+    if not any(foreign):
+        return message
+    members = members_of(message)
+    ours = [raw for (raw, _), dropped in zip(entries, foreign, strict=True) if not dropped]
+    changes: dict[str, bytes | None] = {DETAILS: b"[" + b",".join(ours) + b"]" if ours else None}
+    if any(dropped and is_text(entry.get("signature")) for (_, entry), dropped in zip(entries, foreign, strict=True)):
+        # The same text without its signature would be refused as well.
+        changes.update({name: None for name in (PLAIN, CONTENT) if name in members})
+    return changed(message, members, changes)

@@ -1,0 +1,149 @@
+"""What the gateway keeps of an answer's reasoning, for clients that send none back, and how it is found again.
+
+A store maps a name to a text for an hour. Names are tool-call ids and identities of signed blocks (`block:…`); the
+text of the first is what `kept` made, that of the second the slug of the provider the block came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from providers.details import identities, may_be_signed, merged
+from providers.edit import members_of, text_of
+from providers.reasoning import CONTENT, DETAILS, EMPTY_VALUES, PLAIN, is_text, joined, text_of_details
+from providers.splice import encode
+
+MOST_KEPT = 1024 * 1024
+"""Bytes of reasoning of one message beyond which nothing is kept."""
+
+_CALLS = b'"tool_calls"'
+_NONE = msgspec.Raw(b"null")
+
+
+class Thought(NamedTuple):
+    """The reasoning of one message of an answer."""
+
+    calls: tuple[str, ...]
+    """Ids of the tool calls that followed it; () where none did."""
+    text: bytes
+    """A JSON string; `""` where it has no text."""
+    details: bytes | None
+    """The `reasoning_details` the upstream itself sent, merged."""
+    signed: tuple[str, ...]
+    """Identities of its signed and encrypted blocks."""
+
+
+class Collector:
+    """The reasoning of one message while it arrives."""
+
+    __slots__ = ("_details", "_signed", "_size", "_texts")
+
+    def __init__(self) -> None:
+        self._texts: list[bytes] = []
+        self._details: list[bytes] = []
+        self._signed = False
+        self._size = 0
+
+    def add(self, members: Mapping[str, bytes]) -> None:
+        """A delta's, or a whole message's, fields of reasoning."""
+        details = members.get(DETAILS)
+        if details is not None and details not in EMPTY_VALUES:
+            self._size += len(details)
+            self._details.append(details)
+            self._signed = self._signed or may_be_signed(details)
+        for field in (CONTENT, PLAIN):
+            if is_text(text := members.get(field)) and text is not None:
+                self._size += len(text)
+                self._texts.append(text)
+                break
+        if self._size > MOST_KEPT:
+            self._texts.clear()
+            self._details.clear()
+
+    def thought(self, calls: tuple[str, ...]) -> Thought | None:
+        """What was said; None where that was nothing, or nobody will ask for it."""
+        if self._size > MOST_KEPT or not (self._texts or self._details) or not (calls or self._signed):
+            return None
+        try:
+            details = merged(self._details) if self._details else None
+        except ValueError:
+            details = None
+        text = joined(self._texts) if self._texts else text_of_details(details or b"[]")
+        return Thought(calls, text, details, tuple(identities(details)) if details else ())
+
+
+def kept(thought: Thought, provider: str) -> str:
+    """A thought as a text for the store; `provider` is the slug of the one who had it."""
+    record = [b'{"provider":' + encode(provider)]
+    if is_text(thought.text):
+        record.append(b'"text":' + thought.text)
+    if thought.details is not None:
+        record.append(b'"details":' + thought.details)
+    return (b",".join(record) + b"}").decode("utf-8", "replace")
+
+
+class Kept(NamedTuple):
+    """What `kept` wrote, read again."""
+
+    provider: str
+    text: bytes | None
+    details: bytes | None
+
+
+def read(record: str) -> Kept | None:
+    """None where a record cannot be read."""
+    try:
+        members = members_of(record.encode("utf-8", "replace"))
+    except ValueError:
+        return None
+    return Kept(text_of(members.get("provider", b"")), members.get("text"), members.get("details"))
+
+
+class _Call(msgspec.Struct):
+    id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    role: msgspec.Raw = _NONE
+    reasoning: msgspec.Raw = _NONE
+    reasoning_content: msgspec.Raw = _NONE
+    reasoning_details: msgspec.Raw = _NONE
+    tool_calls: msgspec.Raw = _NONE
+
+
+_messages = msgspec.json.Decoder(list[_Message]).decode
+_calls = msgspec.json.Decoder(list[_Call]).decode
+
+
+def asked_for(messages: bytes) -> tuple[str, ...]:
+    """The names a store should be asked for before a request with these messages (a JSON array) is sent: ids of
+    calls whose message brings no reasoning, and identities of signed blocks. () for most requests; never raises."""
+    if _CALLS not in messages and not may_be_signed(messages):
+        return ()
+    names: list[str] = []
+    try:
+        for message in _messages(messages):
+            if bytes(message.role) == b'"assistant"':
+                names += _names(message)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(dict.fromkeys(names))
+
+
+def _names(message: _Message) -> list[str]:
+    details = bytes(message.reasoning_details)
+    texts = (bytes(message.reasoning), bytes(message.reasoning_content), details)
+    if any(text not in EMPTY_VALUES for text in texts):
+        return identities(details)
+    return call_ids(bytes(message.tool_calls))
+
+
+def call_ids(calls: bytes) -> list[str]:
+    """The ids in a message's `tool_calls`; [] where it is no list of calls."""
+    try:
+        return [call.id for call in _calls(calls) if call.id] if calls.startswith(b"[") else []
+    except ValueError:
+        return []
