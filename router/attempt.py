@@ -139,7 +139,14 @@ class Attempt:
 
     async def _open(self) -> Response:
         ask, endpoint = self._job.ask, self.endpoint
-        call = Call(ask.body, endpoint.upstream_model, ask.stream, endpoint.supports)
+        call = Call(
+            body=ask.body,
+            model=endpoint.upstream_model,
+            stream=ask.stream,
+            supports=endpoint.supports,
+            reasoning_mandatory=endpoint.reasoning_mandatory,
+            provider=endpoint.provider.slug,
+        )
         response = self._response = await self._client.open(call, self._job.client_headers)
         if response.status != 200:
             body = await _read_up_to(response, MAX_ERROR_BODY)
@@ -155,6 +162,8 @@ class Attempt:
             created=job.created,
             exclude_reasoning=job.ask.exclude_reasoning,
             usage_chunk=job.ask.usage_chunk,
+            remember="tools" in job.ask.parameters,
+            extract=endpoint.extract,
         )
 
     async def _first_content(self, response: Response) -> bytes:
