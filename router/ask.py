@@ -120,7 +120,7 @@ class Ask:
 def parse(data: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """Read a request's body. Raises BadRequest, with the faulty member's path in `param`."""
     body = _object(data)
-    fields = _fields(data)
+    fields = _fields(body.data)
     models = _models(fields)
     if not fields.messages:
         raise BadRequest("`messages` is missing or empty: send at least one message.", param="messages")

@@ -127,14 +127,12 @@ def test_a_faulty_member_is_named(body: Any, path: str) -> None:
         b'{"model":"x"} {"model":"y"}',
         b'\xef\xbb\xbf{"model":"x"}',
         b'{"model":"\xff","messages":[{"role":"user"}]}',
-        b'{"model":"\\ud800","messages":[{"role":"user"}]}',
         b'{"model":"x","messages":[{"role":"user","content":"\\ud83d"}],"temperature":NaN}',
         b'{"model":"x","messages":[{"role":"user"}],"temperature":Infinity}',
         b'{"model":"x","messages":[{"role":"user"}],"max_tokens":' + b"9" * 5_000 + b"}",
         b'{"model":"x","messages":[{"role":"user"}],"temperature":1e999}',
         b'{"model":"x","messages":[{"role":"user","content":"\xff"}]}',
         b'{"model":"x","messages":[{"role":"user","\x80":[{"type":"image_url"}]}]}',
-        b'{"model":"x","messages":[{"role":"user","\\ud800":[{"type":"image_url"}]}]}',
         b"[" * 100_000,
         b'{"a":' * 100_000,
     ],
@@ -142,6 +140,13 @@ def test_a_faulty_member_is_named(body: Any, path: str) -> None:
 )
 def test_what_is_not_a_request_is_refused(data: bytes) -> None:
     refused(data)
+
+
+def test_half_a_surrogate_pair_is_read_and_passed_on_as_it_came() -> None:
+    data = b'{"model":"x", "messages":[{"role":"user","content":"\\ud83d and \\uDE00"}],"\\ud800":1}'
+    ask = parse(data, {})
+    assert ask.models == ("x",)
+    assert ask.body.rewritten({}) == data
 
 
 def nested(depth: int) -> bytes:
