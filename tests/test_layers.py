@@ -55,6 +55,7 @@ HOMES = {
     "starlette": ("router.edge",),
     "uvicorn": ("router.edge.door", "router.cli"),
     "yaml": ("config",),
+    "jinja2": ("router.dashboard",),
     "click": ("router.cli", "providers.sandbox.__main__"),
     "rich": ("router.cli",),
 }

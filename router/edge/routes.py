@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,10 +30,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Edge:
     """The ASGI application: the completion route by a look-up, everything else through Starlette."""
 
-    def __init__(self, core: Core, chat: Chat, accounts: AccountRoutes, metrics: Metrics, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        core: Core,
+        chat: Chat,
+        accounts: AccountRoutes,
+        metrics: Metrics,
+        readiness: Readiness,
+        pages: Sequence[Route] = (),
+    ) -> None:
+        """`pages`: the dashboard's routes."""
         self._chat = chat
         self._completions = frozenset(f"{prefix}/chat/completions" for prefix in PREFIXES)
-        self._rest: App = _starlette(core, accounts, metrics, readiness)
+        self._rest: App = _starlette(core, accounts, metrics, readiness, pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._completions:
@@ -42,9 +51,12 @@ class Edge:
             await self._rest(scope, receive, send)
 
 
-def _starlette(core: Core, accounts: AccountRoutes, metrics: Metrics, readiness: Readiness) -> App:
+def _starlette(
+    core: Core, accounts: AccountRoutes, metrics: Metrics, readiness: Readiness, dashboard: Sequence[Route]
+) -> App:
     pages = _Pages(core)
     routes = [
+        *dashboard,
         Route("/healthz", _healthz),
         Route("/readyz", _readyz(readiness)),
         Route("/metrics", _metrics(core, metrics)),

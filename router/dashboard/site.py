@@ -1,0 +1,120 @@
+"""The front door: a path and a query become a page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from router.dashboard import words
+from router.dashboard.pages.costs import costs
+from router.dashboard.pages.models import compare, model, models
+from router.dashboard.pages.overview import overview
+from router.dashboard.pages.providers import providers
+from router.dashboard.pages.requests import request, requests
+from router.dashboard.view import Asked, Context, NotFound, Sources
+from router.state.values import StateError
+
+Page = Callable[[Asked], Awaitable[Context]]
+
+PAGES: dict[str, Page] = {
+    "": overview,
+    "providers": providers,
+    "models": models,
+    "compare": compare,
+    "costs": costs,
+    "requests": requests,
+}
+BELOW: dict[str, Callable[[Asked, str], Awaitable[Context]]] = {"models": model, "requests": request}
+NAVIGATION = (
+    ("", "Overview"),
+    ("providers", "Providers"),
+    ("models", "Models"),
+    ("costs", "Costs"),
+    ("requests", "Requests"),
+)
+TEMPLATES = {"": "overview", "models/": "model", "requests/": "request"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file of the page, as it is sent."""
+
+    body: bytes
+    type: str
+    tag: str
+    """A digest of its content."""
+
+
+TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
+
+
+async def _context(asked: Asked, head: str, tail: str) -> Context:
+    if tail and head in BELOW:
+        return await BELOW[head](asked, tail)
+    if tail or head not in PAGES:
+        raise NotFound(f"There is no page at /dashboard/{head[:100]}{'/' if tail else ''}{tail[:200]}.")
+    return await PAGES[head](asked)
+
+
+def _assets() -> dict[str, Asset]:
+    out = {}
+    for file in (files("router.dashboard") / "assets").iterdir():
+        type_ = TYPES.get(file.name.rpartition(".")[2])
+        if type_ is not None:
+            body = file.read_bytes()
+            out[file.name] = Asset(body, type_, sha256(body).hexdigest()[:16])
+    return out
+
+
+class Site:
+    """Every page of the dashboard."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self.assets = _assets()
+        self._templates = Environment(
+            loader=PackageLoader("router.dashboard"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.filters.update(words.FILTERS)
+        self._templates.globals.update(navigation=NAVIGATION, asset=self._asset)
+
+    def _asset(self, name: str) -> str:
+        return f"/dashboard/assets/{name}?v={self.assets[name].tag}"
+
+    async def page(
+        self, path: str, query: Mapping[str, Sequence[str]], base_url: str, *, session: bool = False
+    ) -> tuple[int, str]:
+        """Status and HTML of `path` below /dashboard/. `session`: who looks may log out."""
+        asked = Asked(self._sources, query, base_url, self._sources.figures.wall())
+        head, _, tail = path.partition("/")
+        say = partial(self._say, path=head, session=session, now=asked.now)
+        try:
+            context = await _context(asked, head, tail)
+        except NotFound as error:
+            return 404, say("missing", message=str(error), hints=error.hints)
+        except StateError as error:
+            return 503, say("broken", message=str(error))
+        name = TEMPLATES.get(f"{head}/" if tail else head, head)
+        return 200, say(name, asked=asked, **context)
+
+    def _say(self, template: str, **context: object) -> str:
+        return self._templates.get_template(f"{template}.html").render(ago=words.ago, template=template, **context)
+
+    def login(self, *, refused: bool, to: str) -> str:
+        """The form that asks for the administrator's key; `to`: the path to go on to."""
+        return self._say("login", path="login", session=False, now=time.time(), refused=refused, to=to)
+
+    def closed(self, title: str, message: str, steps: Sequence[str]) -> str:
+        """Why there is nothing to see, and what to do."""
+        return self._say("closed", path="", session=False, now=0.0, title=title, message=message, steps=steps)
