@@ -38,6 +38,16 @@ def _ignored(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
     return any(endpoint.matches(name) for name in rules.ignore)
 
 
+def _order_is_final(ask: Ask, rules: Effective) -> bool:
+    """No fallbacks means no other provider than those named; an order of ignored providers only is a contradiction,
+    which is better told than guessed at."""
+    return bool(rules.order) and (not rules.allow_fallbacks or all(name in rules.ignore for name in rules.order))
+
+
+def _not_in_order(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
+    return not any(endpoint.matches(name) for name in rules.order)
+
+
 def _other_quantization(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
     return rules.quantizations is not None and (endpoint.quantization or "unknown") not in rules.quantizations
 
@@ -83,6 +93,7 @@ EXCLUSIONS: tuple[Rule, ...] = (
     Rule("provider_off", _always, lambda ask, endpoint, rules: endpoint.provider.off is not None),
     Rule("only", lambda ask, rules: bool(rules.only), _not_in_only),
     Rule("ignore", lambda ask, rules: bool(rules.ignore), _ignored),
+    Rule("order", _order_is_final, _not_in_order),
     Rule("quantizations", lambda ask, rules: rules.quantizations is not None, _other_quantization),
     Rule(
         "data_policy:training",

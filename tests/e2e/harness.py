@@ -56,6 +56,8 @@ def configuration(offers: list[Offer], **sections: Any) -> dict[str, Any]:
                 **offer.endpoint,
             }
         )
+    for model_id, more in sections.pop("add", {}).items():
+        models[model_id]["endpoints"] += more
     for model_id, extra in sections.pop("models", {}).items():
         models.setdefault(model_id, {}).update(extra)
     return {"providers": providers, "models": models, **sections}
