@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ONCE ?=
 
-.PHONY: demo serve test lint bench lock clean
+.PHONY: demo serve test test-clients node-clients python-clients lint bench lock clean
 
 demo: $(VENV)/.installed  ## three simulated providers, the gateway and a scene; ONCE=1 plays it once
 	$(BIN)/turnout demo $(if $(ONCE),--once)
@@ -12,8 +12,26 @@ serve: $(VENV)/.installed  ## the gateway on your own turnout.yaml
 	@test -f turnout.yaml || cp config/default.yaml turnout.yaml
 	$(BIN)/turnout serve --config turnout.yaml
 
-test: $(VENV)/.installed  ## every test
+test: $(VENV)/.installed python-clients  ## every test
 	$(BIN)/pytest
+
+test-clients: $(VENV)/.installed python-clients node-clients  ## real SDKs as clients, and the table that comes of it
+	$(BIN)/pytest tests/clients
+
+node-clients: tests/clients/node/node_modules/.package-lock.json  ## the JavaScript SDKs, for tests/clients
+
+tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix tests/clients/node
+	@touch $@
+
+python-clients:  ## the Python SDKs, for tests/clients: apart from the project's own environment
+	@$(MAKE) --no-print-directory .venv-clients/.installed || \
+		echo "The Python clients could not be installed: their tests are skipped."
+
+.venv-clients/.installed: tests/clients/python/requirements.lock
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 lint: $(VENV)/.installed  ## style, then types
 	$(BIN)/ruff check .
@@ -36,4 +54,4 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis
