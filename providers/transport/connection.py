@@ -17,8 +17,6 @@ HIGH_WATER = 256 * 1024
 SLICE = 64 * 1024
 """A longer request body is written in slices of this size, each when the one before has left."""
 
-_BODILESS = (204, 304)
-
 
 class _Refusal(Exception):
     """Raised in a parser's callback: this answer is not one we accept."""
@@ -210,9 +208,6 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closed:
             return
-        if self._ended:
-            self._refuse("something follows the answer")  # it must not become the next request's
-            return
         self._heard = True
         self._overhead += len(data)
         try:
@@ -247,7 +242,7 @@ class Connection(asyncio.Protocol):
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
-        if self._ended:
+        if self._ended:  # it must not become the next request's answer
             raise _Refusal("something follows the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -268,7 +263,7 @@ class Connection(asyncio.Protocol):
         if coding is not None and coding.lower() != "chunked":
             raise _Refusal("a transfer coding other than chunked, which was not asked for")
         self.status = status
-        self._until_close = coding is None and "content-length" not in headers and status not in _BODILESS
+        self._until_close = coding is None and "content-length" not in headers
         self._keep = self._parser.should_keep_alive()
         self._head_done = True
         self._overhead = 0

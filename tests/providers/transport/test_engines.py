@@ -110,6 +110,14 @@ async def test_reads_every_way_to_frame_a_body(engine: Make, pieces: list[bytes]
         assert await fetch(engine(server.url)) == body
 
 
+async def test_the_fields_of_an_interim_answer_are_not_the_answers(engine: Make) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 99\r\n\r\n"
+    async with RawServer(says(hints + ok(b"abc"))) as server:
+        response = await ask(engine(server.url))
+        assert (response.status, "retry-after" in response.headers) == (200, False)
+        response.close()
+
+
 async def test_pieces_are_handed_out_as_they_arrive(engine: Make) -> None:
     more = asyncio.Event()
 
@@ -144,7 +152,7 @@ async def test_cookies_of_one_answer_do_not_go_with_the_next_request(engine: Mak
             await peer.answer(b"ok", b"Set-Cookie: who=me; Path=/")
 
     async with RawServer(script) as server:
-        transport = engine(server.url)
+        transport = engine(f"http://localhost:{server.port}")  # a jar keeps none for a bare address
         await fetch(transport)
         await fetch(transport)
         assert b"cookie" not in server.requests[1].lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from providers.errors import BadAnswer, Broken, Unreachable
 from providers.transport.base import MAX_HEAD_BYTES, Limits
 from providers.transport.connection import HIGH_WATER, SLICE, Connection
+from providers.transport.dial import _adopt
 from providers.transport.lean import LeanTransport
 from tests.providers.transport.conftest import Make
 from tests.providers.transport.raw import Peer, RawServer, ok, says, serve, until
@@ -101,10 +103,10 @@ async def test_many_small_chunks_with_their_sizes_sent_apart_are_no_overhead_to_
         await peer.request()
         await peer.send(CHUNKED)
         for _ in range(600):
-            await peer.send(b"3;" + b"x" * 200 + b"\r\n")
-            await asyncio.sleep(0)
-            await peer.send(b"abc\r\n")
-            await asyncio.sleep(0)
+            for piece in (b"3;" + b"x" * 200 + b"\r\n", b"abc\r\n"):
+                await peer.send(piece)
+                for _ in range(4):  # so that each arrives alone
+                    await asyncio.sleep(0)
         await peer.send(b"0\r\n\r\n")
 
     async with RawServer(script) as server:
@@ -294,6 +296,17 @@ async def test_an_idle_connection_is_closed_when_its_time_is_over_without_a_requ
         assert await fetch(transport) == b"ok"
 
 
+async def test_each_idle_connection_is_closed_at_its_own_time(lean: Make) -> None:
+    async with RawServer(serve) as server:
+        transport = lean(server.url, Limits(keepalive=0.05))
+        assert isinstance(transport, LeanTransport)
+        await busy(transport, 2)
+        assert transport._idle is not None
+        transport._idle._idle[1].idle_since += 0.1
+        await until(lambda: transport.open_connections == 1)
+        await until(lambda: transport.open_connections == 0)
+
+
 async def test_an_idle_connection_too_old_is_not_used(lean: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     async with RawServer(serve) as server:
         transport = lean(server.url, Limits(keepalive=1000))
@@ -341,11 +354,52 @@ async def test_a_failed_connect_gives_its_slot_back(lean: Make) -> None:
     assert transport.open_connections == 0
 
 
-async def test_two_cannot_wait_for_the_same_answer_unnoticed(lean: Make) -> None:
-    """`connection.ask` on one that is gone is an error at once, not a wait for ever."""
+async def test_asking_on_a_connection_that_is_gone_fails_at_once() -> None:
     connection = Connection(asyncio.get_running_loop(), "peer:1", lambda _: None)
     with pytest.raises(Unreachable):
         await connection.ask(b"", b"")
+
+
+class Wire(asyncio.Transport):
+    """A transport that only notes whether it was aborted."""
+
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_a_connection_lost_before_its_connect_returned_is_not_counted_as_open(
+    lean: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dial(connection: Connection, *_: object) -> None:
+        connection.connection_made(Wire())
+        connection.connection_lost(None)
+
+    monkeypatch.setattr("providers.transport.lean.dial", dial)
+    transport = lean("http://provider.test")
+    with pytest.raises(Unreachable):
+        await ask(transport)
+    assert transport.open_connections == 0
+
+
+async def test_cancelled_in_the_moment_in_which_it_is_connected_leaves_no_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = Wire()
+
+    async def create_connection(factory: Callable[[], Connection], **_: object) -> None:
+        factory().connection_made(wire)
+        raise asyncio.CancelledError
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "create_connection", create_connection)
+    connection = Connection(loop, "peer:1", lambda _: None)
+    with socket.socket() as sock:
+        with pytest.raises(asyncio.CancelledError):
+            await _adopt(connection, sock, None, "peer")
+        assert sock.fileno() == -1
+    assert wire.aborted
 
 
 @pytest.mark.parametrize(
