@@ -88,8 +88,10 @@ class Gateway:
             rng or random.Random(),
             learned=learning.of,
         )
-        self.metrics = Metrics(self.health, lambda: self.core.in_flight)
+        self.metrics = Metrics(self.health, lambda: self.core.in_flight, self.store.status)
         observers += [self.metrics, Recorder(self.writer)]
+        self.observers = observers
+        """Whoever wants to know of requests; more may be added."""
         self.reloader = Reloader(loaded, self._apply, lambda result: self.metrics.reloads.labels(result).inc(), environ)
         self._fleet = Fleet(self.health, self.store.exchange)
         self._running: list[asyncio.Task[None]] = []

@@ -21,6 +21,7 @@ from config.check import is_loopback
 from config.load import Loaded
 from config.schema import Server as ServerSettings
 from providers import tasks
+from router import logs
 from router.app import Gateway
 from router.cli.options import config_option, load_or_exit
 from router.edge.asgi import App
@@ -157,7 +158,7 @@ def server_config(app: App, settings: ServerSettings, host: str = "127.0.0.1", p
 
 def run(loaded: Loaded, host: str, port: int) -> None:
     """Serve until a signal says stop."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up()
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         failure = runner.run(_serve(loaded, host, port))
@@ -171,6 +172,8 @@ async def _serve(loaded: Loaded, host: str, port: int) -> str | None:
         gateway = Gateway(loaded)
     except StateError as error:
         return str(error)
+    requests = logs.RequestLog()
+    gateway.observers.append(requests)
     config = server_config(gateway, loaded.settings.server, host, port)
     # What was loaded stays: full collections need not walk a large catalogue again and again.
     gc.collect()
@@ -182,4 +185,6 @@ async def _serve(loaded: Loaded, host: str, port: int) -> str | None:
         await server.serve()
     except SystemExit:
         return str(gateway.failure) if gateway.failure is not None else f"cannot listen on {host}:{port}"
+    finally:
+        requests.flush()
     return None

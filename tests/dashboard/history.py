@@ -19,6 +19,7 @@ NAMES = {"moonshot": "Moonshot AI", "cometapi": "CometAPI", "openrouter": "OpenR
 FIRST = {"moonshot": 0.42, "cometapi": 0.9, "openrouter": 0.65}
 RATE = {"moonshot": 78.0, "cometapi": 41.0, "openrouter": 55.0}
 MODELS = ("moonshotai/kimi-k2-thinking", "moonshotai/kimi-k2-thinking-turbo")
+ORDERS = (("openrouter", "moonshot"), ("moonshot", "openrouter"), ("cometapi", "moonshot"))
 HOUR = 3600
 
 

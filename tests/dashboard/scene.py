@@ -41,12 +41,8 @@ class Scene:
 
     async def ask(self, *, stream: bool = False, headers: Mapping[str, str] | None = None, **extra: Any) -> Said:
         self.asked += 1
-        body = {
-            "model": MODEL,
-            "messages": [{"role": "user", "content": f"Why? {self.asked}"}],
-            "stream": stream,
-            **extra,
-        }
+        messages = [{"role": "user", "content": f"Why? {self.asked}"}]
+        body = {"model": MODEL, "messages": messages, "stream": stream, **extra}
         return await post(self.running, body, **{"x_title": "Demo", **(headers or {})})
 
     async def pages(self) -> dict[str, str]:

@@ -1,0 +1,135 @@
+"""The log: one line of JSON a record, or readable colour on a terminal; and a line a request. An observer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import Any, TextIO
+
+from providers.splice import encode
+from router.outcome import Outcome
+from router.served import Served
+
+_COLOURS = {"DEBUG": "2", "INFO": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+
+
+EVERY = 0.25
+"""Seconds a line about a request waits at most, so that many are written at once."""
+
+
+class RequestLog:
+    """One line a request: what was decided and how long it took. Never what was said.
+
+    It writes by itself: a record of the logging module costs as much as the rest of a request.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._say = _sentence if self._stream.isatty() else _json
+        self._waiting: list[str] = []
+
+    def attempted(self, outcome: Outcome) -> None:
+        """Attempts are told of with their request."""
+
+    def served(self, served: Served) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(EVERY, self.flush)
+        self._waiting.append(self._say(fields_of(served)))
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        if self._waiting:
+            lines, self._waiting = self._waiting, []
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
+
+
+def fields_of(served: Served) -> dict[str, Any]:
+    """A request's fields. Unix time, seconds, USD as a decimal string; texts cut to sensible lengths."""
+    request, endpoint, attempts = served.request, served.endpoint, served.attempts
+    last = attempts[-1] if attempts else None
+    usages = [outcome.usage for outcome in attempts if outcome.usage is not None]
+    return {
+        "time": time.time(),
+        "level": "warning" if served.status >= 500 else "info",
+        "message": "request",
+        "id": request.generation,
+        "status": served.status,
+        "requested": served.decision.plan.models[0][:200],
+        "model": endpoint.model_id if endpoint else None,
+        "provider": endpoint.provider.slug if endpoint else None,
+        "stream": served.decision.ask.stream,
+        "key": request.caller.name,
+        "duration": round(served.duration, 6),
+        "overhead": round(served.overhead, 6),
+        "first_token": last.first_token if last else None,
+        "prompt_tokens": sum(usage.prompt for usage in usages),
+        "completion_tokens": sum(usage.completion for usage in usages),
+        "cost": str(served.cost),
+        "attempts": [
+            {"endpoint": one.endpoint.tag, "result": one.label, "duration": round(one.duration, 6)} for one in attempts
+        ],
+    }
+
+
+def _json(fields: dict[str, Any]) -> str:
+    return encode(fields).decode()
+
+
+def _sentence(fields: dict[str, Any]) -> str:
+    """For a person: `12:00:00 200 model  first (overloaded) → second  0.42 s  $0.0012  gen-…`."""
+    tries = " → ".join(
+        one["endpoint"] if one["result"] == "success" else f"{one['endpoint']} ({one['result'].replace('_', ' ')})"
+        for one in fields["attempts"]
+    )
+    status = fields["status"]
+    colour = "31" if status >= 500 else "33" if status >= 400 else "35" if len(fields["attempts"]) > 1 else "32"
+    said = (
+        f"{fields['model'] or fields['requested']}  {tries or 'nobody asked'}  "
+        f"{fields['duration']:.2f} s  ${fields['cost']}  {fields['id']}"
+    )
+    return f"\x1b[2m{_clock(fields['time'])}\x1b[0m \x1b[{colour}m{status}\x1b[0m {_inert(said)}"
+
+
+def _clock(unix: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(unix))
+
+
+def _inert(text: str) -> str:
+    """Control characters are shown, not obeyed."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, whatever is in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        value: dict[str, Any] = {
+            "time": record.created,
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
+        if record.exc_info:
+            value["exception"] = self.formatException(record.exc_info)
+        return encode(value).decode()
+
+
+class Readable(logging.Formatter):
+    """For a person at a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        colour = _COLOURS.get(record.levelname, "0")
+        said = _inert(record.getMessage())
+        line = f"\x1b[2m{_clock(record.created)}\x1b[0m \x1b[{colour}m{record.levelname.lower():<7}\x1b[0m {said}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def set_up(stream: TextIO | None = None) -> None:
+    """Log to `stream` (stderr): colour where it is a terminal, else JSON."""
+    to = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(to)
+    handler.setFormatter(Readable() if to.isatty() else JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
