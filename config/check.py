@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from config import redis_address
 from config.fault import Finding, KeyPath, Names
 from config.preferences import Preferences
 from config.profiles import PROFILES, TAKEN_BY
@@ -211,13 +212,12 @@ def _state(settings: Settings) -> Iterator[Finding]:
 
 def _redis_fault(url: str) -> str | None:
     try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return "is not a valid URL"
-    if parts.password is not None or "password=" in parts.query.lower():
+        redis_address.parse(url)
+    except redis_address.HoldsPassword:
         return "must not hold a password; name its environment variable in state.password_env"
-    return None if valid else "must be memory: or a URL such as redis://127.0.0.1:6379/0"
+    except redis_address.Malformed as error:
+        return f"must be memory:, {redis_address.FORMS} ({error})"
+    return None
 
 
 def _client_keys(settings: Settings) -> Iterator[Finding]:

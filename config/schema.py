@@ -59,9 +59,13 @@ class Auth(Frozen):
 
 class State(Frozen):
     url: Text = "memory:"
-    """`memory:`, `redis://…` or `rediss://…`."""
+    """`memory:`, or where Redis is, as `config.redis_address` reads it."""
     password_env: Variable | None = None
     path: FilePath = "turnout.db"
+    required: bool = True
+    """False: start without Redis where it cannot be used, and take it up once it can."""
+    retention_days: Annotated[Number, Field(ge=1, le=3_650)] = 90.0
+    """How long the ledger keeps the row of a request; its sums are kept longer."""
 
 
 class Timeouts(Frozen):

@@ -42,6 +42,7 @@ from router.learning import Learning
 from router.ledger import Recorder
 from router.metrics import Metrics
 from router.reload import Reloader, signature
+from router.retention import keep
 from router.served import Observer
 from router.state import connect
 from router.state.base import Store
@@ -149,15 +150,19 @@ class Gateway:
     async def _start(self) -> Message:
         try:
             await self.store.open()
-            await self.writer.start()
+            await self.writer.start(required=self.core.setup.settings.state.required)
         except StateError as error:
             self.failure = error
             return {"type": "lifespan.startup.failed", "message": str(error)}
         self._running = [
             tasks.spawn(self.reloader.watch(), "configuration watch"),
             tasks.spawn(self._fleet.run(), "exchange with other replicas"),
+            tasks.spawn(keep(self.store.ledger, self._retention), "retention of the ledger"),
         ]
         return {"type": "lifespan.startup.complete"}
+
+    def _retention(self) -> float:
+        return self.core.setup.settings.state.retention_days
 
     def _apply(self, loaded: Loaded) -> None:
         """Swap to a new configuration between two requests."""

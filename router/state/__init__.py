@@ -10,16 +10,11 @@ from router.state.base import Store
 from router.state.embedded import EmbeddedStore
 from router.state.values import Clock
 
-RETENTION_DAYS = 30.0
 
-
-def connect(
-    settings: State, password: str | None = None, *, kept: float = RETENTION_DAYS, clock: Clock | None = None
-) -> Store:
+def connect(settings: State, password: str | None = None, *, clock: Clock | None = None) -> Store:
     """The store `state:` names, not yet opened. Call it inside the event loop that will use it.
 
-    `kept`: days a row stays in Redis; SQLite keeps rows until `Ledger.prune`. `clock`: unix seconds, for tests,
-    in place of every clock. Raises StateError where the URL is none.
+    `clock`: unix seconds, for tests, in place of every clock. Raises StateError where the URL is none.
     """
     if settings.url == "memory:":
         path = Path(settings.path)
@@ -29,4 +24,11 @@ def connect(
     from router.state.redis.store import RedisStore
 
     monotonic = time.monotonic if clock is None else clock
-    return RedisStore(parse(settings.url), password, kept=kept, monotonic=monotonic, now=clock)
+    return RedisStore(
+        parse(settings.url),
+        password,
+        kept=settings.retention_days,
+        required=settings.required,
+        monotonic=monotonic,
+        now=clock,
+    )

@@ -35,6 +35,7 @@ class LedgerWriter:
         self._wake = asyncio.Event()
         self._closing = False
         self._failing = False
+        self._begun = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -42,11 +43,23 @@ class LedgerWriter:
         """Rows not yet stored."""
         return len(self._rows) + len(self._batch)
 
-    async def start(self) -> None:
-        """Raises StateError. Logs where the last run did not end as it should."""
+    async def start(self, *, required: bool = True) -> None:
+        """Raises StateError if `required`; else the ledger may come later. Logs where the last run did not end as it
+        should."""
+        try:
+            await self._begin()
+        except StateError as error:
+            if required:
+                raise
+            self._said(str(error))
+        self._task = spawn(self._run(), "state: ledger writer")
+
+    async def _begin(self) -> None:
+        if self._begun:
+            return
         if await self._ledger.begin(self._replica):
             _log.warning("the last run ended without a shutdown: requests of its last second may be missing")
-        self._task = spawn(self._run(), "state: ledger writer")
+        self._begun = True
 
     def add(self, row: Row) -> None:
         """Take a row over. Never waits, never raises."""
@@ -73,6 +86,7 @@ class LedgerWriter:
                 while self._rows and len(self._batch) < AT_ONCE:
                     self._batch.append(self._rows.popleft())
                 try:
+                    await self._begin()
                     await self._ledger.append(self._batch)
                 except StateError as error:
                     self._said(str(error))

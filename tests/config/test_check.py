@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from config.check import is_loopback
+from config.redis_address import FORMS
 
 Faults = Callable[..., list[str]]
 
@@ -169,10 +170,23 @@ def test_a_name_that_leads_nowhere_or_to_two_places_is_refused(
         ),
         (
             "state: {url: 'http://localhost'}",
-            ["state.url: must be memory: or a URL such as redis://127.0.0.1:6379/0"],
+            [f"state.url: must be memory:, {FORMS} (unknown scheme)"],
         ),
-        ("state: {url: 'redis://[::1'}", ["state.url: is not a valid URL"]),
+        (
+            "state: {url: 'redis://[::1'}",
+            [f"state.url: must be memory:, {FORMS} (a host or port is not valid)"],
+        ),
+        (
+            "state: {url: 'redis://one:1,two:2'}",
+            [f"state.url: must be memory:, {FORMS} (more than one host needs redis+sentinel:// or redis+cluster://)"],
+        ),
+        (
+            "state: {url: 'redis+sentinel://one,two'}",
+            [f"state.url: must be memory:, {FORMS} (the name of the master is missing)"],
+        ),
         ("state: {url: 'rediss://localhost:6379/0'}", []),
+        ("state: {url: 'redis+sentinel://user@one:1,two:2/main/0', required: false, retention_days: 7}", []),
+        ("state: {url: 'rediss+cluster://one,two:7001'}", []),
         (
             "auth: {keys: [{name: a, key_env: A}, {name: a, key_env: B}]}",
             ['auth.keys[1].name: a second key is called "a"'],

@@ -116,7 +116,7 @@ def test_the_defaults_are_those_of_the_contract(loaded: Load, minimal: str) -> N
             "drain_seconds": 30,
         },
         "auth": {"mode": "open", "admin_key_env": "TURNOUT_ADMIN_KEY", "keys": ()},
-        "state": {"url": "memory:", "path": "turnout.db"},
+        "state": {"url": "memory:", "path": "turnout.db", "required": True, "retention_days": 90},
         "timeouts": {"connect": 5, "first_token": 90, "idle": 30, "total": 900},
         "retries": {"max_attempts": 5, "backoff": 0.3, "backoff_max": 2.0, "wait_retry_after": 3.0},
         "hedge": {"after": "auto", "default": 10, "max_share": 0.05},

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 
+import msgspec
 import pytest
 from redis.exceptions import (
     AuthenticationError,
@@ -28,7 +29,8 @@ from router.state.redis.guard import Away
 from router.state.redis.link import Argument
 from router.state.redis.scripts import ADMIT, SETTLE, Script
 from router.state.redis.store import RedisStore
-from router.state.values import Grant, Limits, Refusal, StateError
+from router.state.values import Grant, Limits, Refusal, Row, StateError
+from router.state.writer import LedgerWriter
 from tests.contract.servers import Proxy, RedisServer, free_port
 from tests.contract.test_keys import until
 
@@ -260,6 +262,31 @@ async def test_redis_not_there_at_the_start_is_said(own_redis: RedisServer) -> N
     port = free_port()
     with pytest.raises(StateError, match=rf"127\.0\.0\.1:{port}"):
         await opened(f"redis://127.0.0.1:{port}/0")
+
+
+async def test_where_redis_is_not_required_it_is_taken_up_once_it_is_there(own_redis: RedisServer) -> None:
+    own_redis.kill()
+    store = connect(State(url=own_redis.url, required=False))
+    assert isinstance(store, RedisStore)
+    started = time.monotonic()
+    await store.open()
+    writer = LedgerWriter(store.ledger)
+    await writer.start(required=False)
+    assert time.monotonic() - started < 2
+    assert not store.status().ok
+    assert "cannot be used" in (store.status().reason or "")
+    grant = await admit(store, "r1", "0.1")
+    assert isinstance(grant, Grant)
+    store.spend.settle(grant, USD("0.1"))
+    writer.add(Row("gen-1", time.time(), "m", 200, msgspec.Raw(b"{}")))
+    own_redis.restart()
+    await back(store)
+    await store.flush(5.0)
+    await writer.flush()
+    assert await total(store) == (USD("0.1"), USD(0))
+    assert [row.id for row in await store.ledger.recent(9)] == ["gen-1"]
+    await writer.aclose()
+    await store.aclose()
 
 
 async def test_a_frozen_redis_at_the_start_is_said_within_seconds(own_redis: RedisServer) -> None:

@@ -94,6 +94,14 @@ class Guard:
         except FAILURES as error:
             _log.debug("closing idle connections: %s", error)
 
+    def refuse(self, reason: str) -> None:
+        """Redis cannot be used yet."""
+        if self.reason is None:
+            _log.warning("%s Serving without it until it can be used.", reason)
+        self.errors += 1
+        self.reason = reason
+        self.back.clear()
+
     async def probe(self) -> None:
         """See whether Redis is back: whether what failed can be written to, and quickly."""
         if self.reason is None:

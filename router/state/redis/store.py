@@ -18,7 +18,7 @@ from router.state.redis.outbox import Outbox
 from router.state.redis.shared import RedisReasoning, RedisSticky
 from router.state.redis.spend import RedisSpend
 from router.state.spend import SpendBook
-from router.state.values import Clock, Status
+from router.state.values import Clock, StateError, Status
 
 PULSE = 0.5
 """Seconds between two pulses; while Redis is away, between two probes."""
@@ -27,14 +27,19 @@ SETTLING = 0.05
 
 
 class RedisStore:
-    """`Store` of any number of gateways. `now`: unix time instead of Redis's own clock, for tests."""
+    """`Store` of any number of gateways.
+
+    `kept`: days a row stays. `required`: whether `open` fails where Redis cannot be used; else it is taken up
+    once it can be. `now`: unix time instead of Redis's own clock, for tests.
+    """
 
     def __init__(
         self,
         address: Address,
         password: str | None,
         *,
-        kept: float = 30.0,
+        kept: float = 90.0,
+        required: bool = True,
         monotonic: Clock = time.monotonic,
         now: Clock | None = None,
     ) -> None:
@@ -44,6 +49,9 @@ class RedisStore:
         self._guard = Guard(self._link, time.monotonic)
         self._outbox = Outbox(self._guard)
         self._task: asyncio.Task[None] | None = None
+        self._required = required
+        self._joined = False
+        """Whether Redis was found fit, and what must be there was made."""
         self.exchange = RedisExchange(self.replica, self._link, self._guard, self._outbox)
         book = SpendBook(wall, monotonic)
         self.spend = RedisSpend(self._link, self._guard, book, monotonic, lambda: self.exchange.replicas, now)
@@ -54,15 +62,29 @@ class RedisStore:
 
     async def open(self) -> None:
         try:
-            await self._link.open()
-            await self.ledger.open()
-            await self.keys.follow(await self.exchange.pulse())
-        except BaseException:
-            await self._link.aclose()
-            raise
+            await self._join()
+        except StateError as error:
+            if self._required:
+                await self._link.aclose()
+                raise
+            self._guard.refuse(str(error))
         self._outbox.start()
         self.spend.start()
         self._task = spawn(self._beat(), "state: pulse")
+
+    async def _join(self) -> None:
+        """Raises StateError."""
+        await self._link.open()
+        await self._guard.probe()
+        await self.ledger.open()
+        await self.keys.follow(await self.exchange.pulse())
+        self._joined = True
+
+    async def _join_late(self) -> None:
+        try:
+            await self._join()
+        except StateError as error:
+            self._guard.refuse(str(error))
 
     async def _beat(self) -> None:
         while True:
@@ -72,6 +94,9 @@ class RedisStore:
                     await asyncio.sleep(SETTLING)
             except TimeoutError:
                 pass
+            if not self._joined:
+                await self._join_late()
+                continue
             await self._guard.probe()
             if self._guard.reason is None:
                 await self._pulse()
