@@ -90,7 +90,8 @@ class _Walk:
         self, endpoint: Endpoint, failed: list[tuple[Endpoint, ProviderError]], *, insist: bool = False
     ) -> Started | None:
         """One attempt; None where it failed and another may be made. Raises ApiError where none may."""
-        ticket = self._tools.health.admit(endpoint, insist=insist)
+        health = self._tools.health
+        ticket = health.admit(endpoint, insist=insist) if insist or await health.leave(endpoint) else None
         if ticket is None:
             return None
         try:

@@ -44,6 +44,8 @@ class Facts:
     ejections: int = 0
     ejected_until: float | None = None
     probing: bool = False
+    leave: bool = False
+    """Other replicas leave the probe to this one."""
     cool_until: float = 0.0
     recent: Window = field(default_factory=lambda: Window(1, 30))
     """What "outage" is judged by."""

@@ -12,12 +12,16 @@ EVERY = 0.5
 
 
 class Fleet:
-    """Carries notes between this process's health and the exchange."""
+    """Carries notes between this process's health and the exchange, and asks for leave to probe."""
 
     def __init__(self, health: Health, exchange: HealthExchange) -> None:
         self._health = health
         self._exchange = exchange
+        self._probed: list[tuple[str, str]] = []
+        self._over: list[tuple[str, str]] = []
         health.tell = exchange.publish
+        health.ask_leave = exchange.take_probe
+        health.probed = self._probed.append
 
     async def run(self) -> None:
         """For as long as the gateway serves."""
@@ -26,6 +30,12 @@ class Fleet:
             await asyncio.sleep(EVERY)
 
     def exchange(self) -> None:
+        """Say and hear what is new, and give back the probes that are over."""
+        # One round late, so that the others have heard how a probe went before they may make one.
+        for key in self._over:
+            self._exchange.end_probe(key)
+        self._over = list(self._probed)
+        self._probed.clear()
         for note in self._health.untold():
             self._exchange.publish(note)
         for note in self._exchange.received():

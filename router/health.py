@@ -7,7 +7,7 @@ ejected; when its time is over exactly one request, the probe, is let through an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from config.schema import Health as Thresholds
 from providers.errors import Cancelled, Remedy
@@ -22,6 +22,10 @@ COOL_DOWN_DEFAULT = 1.0
 """Seconds an endpoint is left alone after a 429 that names no time."""
 PUT_ASIDE = 60.0
 """Seconds a provider is left alone after it refused our key; then one request tries it again."""
+LEASE = 60.0
+"""Seconds after which another replica may probe, should the one that does so have died."""
+REFUSED = 0.5
+"""Seconds until the fleet is asked again where another replica is probing."""
 
 
 class Health:
@@ -34,6 +38,10 @@ class Health:
         self._accounts: dict[str, Account] = {}
         self.tell: Callable[[Note], None] = lambda note: None
         """Told of what other replicas should know."""
+        self.ask_leave: Callable[[tuple[str, str], float], Awaitable[bool]] | None = None
+        """Asks the other replicas whether this one may probe; None: there are none."""
+        self.probed: Callable[[tuple[str, str]], None] = lambda key: None
+        """Told that a probe is over."""
 
     @property
     def thresholds(self) -> Thresholds:
@@ -120,6 +128,22 @@ class Health:
             throughput=facts.throughput.spread(now, 300),
         )
 
+    async def leave(self, endpoint: Endpoint) -> bool:
+        """Whether an attempt may be made as far as other replicas go: one of the fleet probes an ejected endpoint.
+        To be asked right before `admit`, which refuses a probe without it."""
+        facts = self._facts.get(endpoint.key)
+        if self.ask_leave is None or facts is None or facts.ejected_until is None:
+            return True
+        if self.standing(endpoint).unavailable:
+            return False
+        given = await self.ask_leave(endpoint.key, LEASE)
+        facts.leave = given and facts.ejected_until is not None and not self.standing(endpoint).unavailable
+        if given and not facts.leave:
+            self.probed(endpoint.key)
+        elif not given:
+            facts.ejected_until = max(facts.ejected_until or 0.0, self._clock() + REFUSED)
+        return given
+
     def admit(self, endpoint: Endpoint, *, insist: bool = False) -> Ticket | None:
         """Leave to try an endpoint now, or None.
 
@@ -130,15 +154,19 @@ class Health:
         facts, account = self.facts(endpoint), self.account(endpoint.provider.slug)
         now = self._clock()
         probe = facts.ejected_until is not None
-        if not insist and self._unavailable(endpoint, facts, account, now)[0]:
+        if not insist and (self._unavailable(endpoint, facts, account, now)[0] or (probe and self._owes(facts))):
             return None
         if (probe and facts.probing) or _full(endpoint, account):
             return None
         facts.probing = facts.probing or probe
+        facts.leave = False
         if account.aside_reason and account.aside_until <= now:
             account.aside_until = now + PUT_ASIDE
         account.in_flight += 1
         return Ticket(endpoint, probe)
+
+    def _owes(self, facts: Facts) -> bool:
+        return self.ask_leave is not None and not facts.leave
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """Give a ticket back with what became of it. Exactly once."""
@@ -147,6 +175,7 @@ class Health:
         account.in_flight -= 1
         if ticket.probe:
             facts.probing = False
+            self.probed(endpoint.key)
         now = self._clock()
         error = outcome.error
         if isinstance(error, Cancelled):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from providers.errors import BadCredentials, ProviderError, RateLimited, ServerFault
 from router.catalogue import Endpoint
+from router.facts import Ticket
 from router.fleet import Fleet
 from router.health import Health
 from router.outcome import Outcome
@@ -15,7 +16,8 @@ from tests.router.fakes import offer, world
 class Wire(NoExchange):
     """An exchange whose other end is another of its kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, probing: dict[tuple[str, str], Wire]) -> None:
+        self._probing = probing
         self.other: Wire | None = None
         self.inbox: list[Note] = []
 
@@ -27,6 +29,13 @@ class Wire(NoExchange):
         notes, self.inbox = self.inbox, []
         return notes
 
+    async def take_probe(self, endpoint: tuple[str, str], seconds: float) -> bool:
+        return self._probing.setdefault(endpoint, self) is self
+
+    def end_probe(self, endpoint: tuple[str, str]) -> None:
+        if self._probing.get(endpoint) is self:
+            del self._probing[endpoint]
+
 
 class Pair:
     """Two gateways with one catalogue, and a clock for both."""
@@ -35,7 +44,8 @@ class Pair:
         self.now = 1_000.0
         made = world(offer("a"), offer("b"))
         self.endpoint: Endpoint = next(iter(made.catalogue.models.values())).endpoints[0]
-        wires = (Wire(), Wire())
+        self.probing: dict[tuple[str, str], Wire] = {}
+        wires = (Wire(self.probing), Wire(self.probing))
         wires[0].other, wires[1].other = wires[1], wires[0]
         self.books = [Health(made.settings.health, lambda: self.now) for _ in range(2)]
         self.fleets = [Fleet(book, wire) for book, wire in zip(self.books, wires, strict=True)]
@@ -46,6 +56,9 @@ class Pair:
             ticket = book.admit(self.endpoint, insist=True)
             assert ticket is not None
             book.settle(ticket, Outcome("gen-1", self.endpoint, self.now, 0.1, error, stream=True))
+
+    async def attempt(self, book: Health) -> Ticket | None:
+        return book.admit(self.endpoint) if await book.leave(self.endpoint) else None
 
     def exchange(self) -> None:
         for fleet in self.fleets:
@@ -97,3 +110,68 @@ def test_attempts_are_counted_once_everywhere() -> None:
         assert (facts.lately.good, facts.lately.bad) == (7, 3)
         assert book.standing(pair.endpoint).outage is False
         assert book.ratio(pair.endpoint, 600) == 0.7
+
+
+async def test_of_two_replicas_one_probes_and_the_other_hears_how_it_went() -> None:
+    pair = Pair()
+    pair.fail(ServerFault("down"), 5)
+    pair.exchange()
+    pair.now += 6
+    first, second = pair.books
+    probe = await pair.attempt(second)
+    assert probe is not None
+    assert probe.probe
+    assert await pair.attempt(first) is None
+    assert first.standing(pair.endpoint).unavailable == "ejected"
+    second.settle(probe, Outcome("gen-1", pair.endpoint, pair.now, 0.1, None, stream=True))
+    pair.exchange()
+    for book in pair.books:
+        ticket = await pair.attempt(book)
+        assert ticket is not None
+        assert not ticket.probe
+    assert not pair.probing
+
+
+async def test_a_probe_that_failed_is_known_before_the_next_may_be_made() -> None:
+    pair = Pair()
+    pair.fail(ServerFault("down"), 5)
+    pair.exchange()
+    pair.now += 6
+    first, second = pair.books
+    probe = await pair.attempt(first)
+    assert probe is not None
+    first.settle(probe, Outcome("gen-1", pair.endpoint, pair.now, 0.1, ServerFault("down"), stream=True))
+    assert await pair.attempt(second) is None
+    pair.now += 1
+    pair.exchange()
+    assert await pair.attempt(second) is None
+    assert second.facts(pair.endpoint).ejections == 2
+
+
+async def test_leave_that_came_too_late_is_given_back() -> None:
+    pair = Pair()
+    pair.fail(ServerFault("down"), 5)
+    pair.now += 6
+    book = pair.books[0]
+    asked = book.ask_leave
+    assert asked is not None
+
+    async def meanwhile(endpoint: tuple[str, str], seconds: float) -> bool:
+        book.hear(Note("alive", endpoint))
+        return await asked(endpoint, seconds)
+
+    book.ask_leave = meanwhile
+    ticket = await pair.attempt(book)
+    assert ticket is not None
+    assert not ticket.probe
+    pair.exchange()
+    assert not pair.probing
+
+
+async def test_without_the_fleets_leave_there_is_no_probe_but_for_the_last_resort() -> None:
+    pair = Pair()
+    pair.fail(ServerFault("down"), 5)
+    pair.now += 6
+    book = pair.books[0]
+    assert book.admit(pair.endpoint) is None
+    assert book.admit(pair.endpoint, insist=True) is not None

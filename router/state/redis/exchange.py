@@ -80,6 +80,10 @@ class RedisExchange:
             return await self._guard.call(lambda: self._link.command(*words)) is not None
         except Away:
             return True
+        except asyncio.CancelledError:
+            # Redis may have given it already.
+            self.end_probe(endpoint)
+            raise
 
     def end_probe(self, endpoint: tuple[str, str]) -> None:
         name = _probe(endpoint)
