@@ -10,6 +10,7 @@ ProviderError
 ├── Broken                      the connection or the stream ended before the answer did
 ├── BadAnswer                   not HTTP, not JSON, not a completion
 │   └── EmptyAnswer             a completion with nothing in it
+├── Diverged                    asked to carry an answer on, it gave another one
 ├── ServerFault                 5xx and its like
 │   └── Overloaded              no capacity just now
 ├── RateLimited                 429: this endpoint cools down
@@ -122,6 +123,12 @@ class BadAnswer(ProviderError):
 
 class EmptyAnswer(BadAnswer):
     pass
+
+
+class Diverged(ProviderError):
+    """Models seldom say the same twice: nobody's failure."""
+
+    counts = False
 
 
 class ServerFault(ProviderError):

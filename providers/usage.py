@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -27,6 +27,22 @@ class Usage:
     """USD as the upstream itself reported it."""
     raw: bytes | None = None
     """The upstream's usage object."""
+
+
+def total(usages: Iterable[Usage]) -> Usage | None:
+    """What several answers used together; None of none."""
+    all_ = list(usages)
+    reported = [usage.reported_cost for usage in all_ if usage.reported_cost is not None]
+    if not all_:
+        return None
+    return Usage(
+        prompt=sum(usage.prompt for usage in all_),
+        completion=sum(usage.completion for usage in all_),
+        cached=sum(usage.cached for usage in all_),
+        cache_write=sum(usage.cache_write for usage in all_),
+        reasoning=sum(usage.reasoning for usage in all_),
+        reported_cost=sum(reported, Decimal(0)) if reported else None,
+    )
 
 
 def parse_usage(raw: bytes) -> Usage | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from providers.dialects.base import Tail
 from providers.errors import ProviderError
-from router.attempt import Attempt
+from providers.usage import total
 from router.catalogue import Endpoint
 from router.decision import Decision
+from router.dispatch import Started
+from router.outcome import Outcome
 from router.request import Request
+from router.rescue.rescue import Insurance
 
 CLIENT_LEFT = 499
 """The status a request is recorded with whose client did not wait for it."""
@@ -20,19 +25,22 @@ class Answer:
 
     def __init__(
         self,
-        attempt: Attempt,
-        first: bytes,
+        started: Started,
         decision: Decision,
         request: Request,
+        rescue: Insurance,
         report: Callable[[int], None],
     ) -> None:
-        self._attempt = attempt
-        self._pending = first
+        self._attempt = started.attempt
+        self._pending = started.first
         self._decision = decision
         self._request = request
+        self._rescue = rescue
         self._report = report
         self._ended = False
         self._status = CLIENT_LEFT
+        self._rescuing: asyncio.Task[object] | None = None
+        self._interrupted = False
 
     @property
     def endpoint(self) -> Endpoint:
@@ -40,60 +48,96 @@ class Answer:
 
     def whole(self) -> bytes:
         """The complete JSON of an answer that is not streamed."""
-        self._record()
-        self._ended = True
-        self._status = 200
-        return self._attempt.finish(self._tail())
+        return self._finished()
 
     async def next(self) -> bytes:
-        """Client-ready events; b"" after the last. A stream that breaks ends with an error in it: this never raises
-        but for being cancelled."""
-        if self._pending:
-            out, self._pending = self._pending, b""
-            return out
-        if self._ended:
-            return b""
-        try:
-            out = await self._attempt.next()
-        except ProviderError as error:
-            return self._broken(error)
-        if out:
-            return out
-        self._record()
+        """Client-ready events; b"" after the last. A stream that breaks is carried on elsewhere or ends with an error
+        in it: this never raises but for being cancelled."""
+        out, self._pending = self._pending, b""
+        if not out:
+            if self._ended:
+                return b""
+            try:
+                out = await self._attempt.next()
+            except ProviderError as error:
+                return await self._broken(error)
+            if not out:
+                return self._finished()
+        self._rescue.heard(out)
+        return out
+
+    def _finished(self) -> bytes:
         self._ended = True
         self._status = 200
         return self._attempt.finish(self._tail())
 
-    def _broken(self, error: ProviderError) -> bytes:
-        self._record()
+    async def _broken(self, error: ProviderError) -> bytes:
+        started = await self._carried_on(error)
+        if started is None:
+            return self._failed(error)
+        self._attempt = started.attempt
+        if not started.first:
+            return self._finished()
+        self._rescue.heard(started.first)
+        return started.first
+
+    async def _carried_on(self, error: ProviderError) -> Started | None:
+        self._rescuing = asyncio.current_task()
+        try:
+            return await self._rescue.carry_on(self._attempt, error)
+        except asyncio.CancelledError:
+            if not self._interrupted or self._rescuing is None or self._rescuing.uncancel():
+                raise
+            return None
+        finally:
+            self._rescuing = None
+
+    def _failed(self, error: ProviderError) -> bytes:
+        outcome = self._attempt.outcome
+        assert outcome is not None
         self._ended = True
-        failure = self._decision.error(0.0)
+        failure = self._decision.broken(outcome)
         self._status = failure.status
         metadata = {"error_type": failure.error_type, **failure.metadata}
         return self._attempt.fail(error, failure.status, metadata, self._tail())
 
     def _tail(self) -> Tail:
-        outcome = self._attempt.outcome
-        assert outcome is not None
-        return Tail(
-            cost=outcome.cost,
-            prompt_cost=outcome.endpoint.rates.prompt_cost(outcome.usage) if outcome.usage else None,
-            usage=outcome.usage if outcome.estimated else None,
-            metadata=self._decision.metadata() if self._request.metadata else None,
-        )
+        metadata = self._decision.metadata() if self._request.metadata else None
+        last = self._attempt.outcome
+        assert last is not None
+        if not self._decision.rescues:
+            shown = last.usage if last.estimated else None
+            return Tail(last.cost, last.endpoint.rates.prompt_cost(last.usage) if last.usage else None, metadata, shown)
+        return _tail_of(self._parts(), metadata)
 
-    def _record(self) -> None:
-        assert self._attempt.outcome is not None
-        self._decision.attempts.append(self._attempt.outcome)
+    def _parts(self) -> list[Outcome]:
+        """Of a stream that broke: that attempt, and all made to carry it on."""
+        attempts = self._decision.attempts
+        first = next(index for index, outcome in enumerate(attempts) if outcome.first_token is not None)
+        return attempts[first:]
 
     def interrupt(self) -> None:
         """End the stream with an error in it."""
-        self._attempt.interrupt()
+        self._interrupted = True
+        if self._rescuing is not None:
+            self._rescuing.cancel()
+        else:
+            self._attempt.interrupt()
 
     def close(self) -> None:
         """Done with it, at its end or before: what is still open upstream is closed."""
         if not self._ended:
             self._attempt.cancel()
-            self._record()
             self._ended = True
         self._report(self._status)
+
+
+def _tail_of(parts: Sequence[Outcome], metadata: bytes | None) -> Tail:
+    """What an answer from several attempts came to."""
+    used = [(outcome.endpoint.rates, outcome.usage) for outcome in parts if outcome.usage is not None]
+    return Tail(
+        cost=sum((outcome.cost for outcome in parts), Decimal(0)),
+        prompt_cost=sum((rates.prompt_cost(usage) for rates, usage in used), Decimal(0)),
+        metadata=metadata,
+        usage=total([usage for _, usage in used]),
+    )

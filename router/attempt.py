@@ -21,8 +21,9 @@ from providers.errors import (
 )
 from providers.transport.base import Response
 from router.ask import Ask
-from router.health import Ticket
+from router.facts import Ticket
 from router.outcome import Outcome
+from router.rescue.ways import Way
 
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
@@ -44,6 +45,12 @@ class Job:
     timeouts: Timeouts
     deadline: float
     """On the loop's clock: when the whole request's time is over."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds an attempt may take to begin its answer."""
+        ask, patience = self.ask, self.timeouts.first_token
+        return patience if ask.stream else patience + (ask.max_tokens or 0) / SLOWEST_WHOLE
 
 
 class Watch:
@@ -82,8 +89,24 @@ class Attempt:
     However it ends, `settle` is called exactly once with its outcome.
     """
 
-    def __init__(self, job: Job, ticket: Ticket, client: Client, settle: Callable[[Ticket, Outcome], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        ticket: Ticket,
+        client: Client,
+        settle: Callable[[Ticket, Outcome], None],
+        *,
+        hedged: bool = False,
+        way: Way | None = None,
+    ) -> None:
+        """`hedged`: it is started beside another one. `way`: how it is to carry on an answer that broke."""
         self.endpoint = ticket.endpoint
+        self.begun: Callable[[], None] = _nobody
+        """Called once, when the first content is there (of an answer that is not streamed: its first byte)."""
+        self._hedged = hedged
+        self._way = way
+        self._beaten = False
+        self._patience: asyncio.Timeout | None = None
         self._job = job
         self._ticket = ticket
         self._client = client
@@ -99,7 +122,8 @@ class Attempt:
         self.outcome: Outcome | None = None
 
     async def start(self) -> bytes:
-        """Up to the first content: of a stream its first client-ready bytes, else b"" with the answer read whole.
+        """Up to the first content: of a stream its first client-ready bytes (b"" where the client has them already),
+        else b"" with the answer read whole.
 
         Raises ProviderError; then nothing has reached the client, and another endpoint may be tried.
         """
@@ -114,28 +138,35 @@ class Attempt:
 
     async def _begin(self) -> bytes:
         job = self._job
-        patience = self._patience()
         try:
-            async with asyncio.timeout_at(min(self._started + patience, job.deadline)):
+            async with asyncio.timeout_at(min(self._started + job.patience, job.deadline)) as self._patience:
                 response = await self._open()
                 if job.ask.stream:
                     return await self._first_content(response)
                 first = await _first_of_body(response)
         except TimeoutError:
-            raise self._timed_out(patience) from None
-        self._first_token = self._loop.time() - self._started
+            raise self._timed_out() from None
+        self._has_begun()
         self._whole = await self._read_whole(response, first)
         self._end(None)
         return b""
 
-    def _patience(self) -> float:
-        ask, patience = self._job.ask, self._job.timeouts.first_token
-        return patience if ask.stream else patience + (ask.max_tokens or 0) / SLOWEST_WHOLE
+    def give_way(self) -> None:
+        """Another attempt has begun to answer: `start`, which still waits, raises Cancelled."""
+        self._beaten = True
+        if self._patience is not None and self.outcome is None:
+            self._patience.reschedule(self._loop.time())
 
-    def _timed_out(self, patience: float) -> ProviderError:
+    def _timed_out(self) -> ProviderError:
+        if self._beaten:
+            return Cancelled("another endpoint was faster")
         if self._loop.time() >= self._job.deadline:
             return TotalTimeout("no answer within the time a request may take")
-        return FirstTokenTimeout(f"no answer was begun within {patience:g} s")
+        return FirstTokenTimeout(f"no answer was begun within {self._job.patience:g} s")
+
+    def _has_begun(self) -> None:
+        self._first_token = self._loop.time() - self._started
+        self.begun()
 
     async def _open(self) -> Response:
         ask, endpoint = self._job.ask, self.endpoint
@@ -147,6 +178,8 @@ class Attempt:
             reasoning_mandatory=endpoint.reasoning_mandatory,
             provider=endpoint.provider.slug,
         )
+        if self._way is not None:
+            call = self._way.call(call)
         response = self._response = await self._client.open(call, self._job.client_headers)
         if response.status != 200:
             body = await _read_up_to(response, MAX_ERROR_BODY)
@@ -167,14 +200,17 @@ class Attempt:
         )
 
     async def _first_content(self, response: Response) -> bytes:
-        reader = self._reader = self._client.dialect.stream(self._envelope())
+        reader = self._client.dialect.stream(self._envelope())
+        if self._way is not None:
+            reader = self._way.reader(reader)
+        self._reader = reader
         while True:
             out = await self._read(response, reader)
-            if out or reader.ended:
+            if out or reader.started or reader.ended:
                 break
         if reader.error is not None and not out:
             raise reader.error
-        self._first_token = self._loop.time() - self._started
+        self._has_begun()
         self._events = reader.events
         timeouts = self._job.timeouts
         self._watch = Watch(response, timeouts.idle, self._job.deadline)
@@ -244,6 +280,11 @@ class Attempt:
         """Close the connection; settled as cancelled unless it was settled already."""
         self._end(Cancelled("the request was cancelled"))
 
+    def lose(self) -> None:
+        """The same, since another attempt was faster."""
+        self._beaten = True
+        self._end(Cancelled("another endpoint was faster"))
+
     def _end(self, error: ProviderError | None) -> None:
         if self.outcome is not None:
             return
@@ -261,9 +302,11 @@ class Attempt:
     def _outcome(self, error: ProviderError | None) -> Outcome:
         source = self._whole or self._reader
         usage = source.usage if source is not None else None
-        estimated = usage is None and source is not None and source.produced > 0
-        if estimated and source is not None:
-            usage = Usage(self._job.ask.prompt.tokens, source.produced // BYTES_PER_TOKEN + 1)
+        produced = source.produced if source is not None else 0
+        # One that was beaten had the prompt to read at least, and will be paid for that.
+        estimated = usage is None and (produced > 0 or self._beaten)
+        if estimated:
+            usage = Usage(self._job.ask.prompt.tokens, -(-produced // BYTES_PER_TOKEN))
         return Outcome(
             generation=self._job.generation,
             endpoint=self.endpoint,
@@ -277,7 +320,13 @@ class Attempt:
             cost=self.endpoint.rates.cost(usage) if usage is not None else Decimal(0),
             finish_reason=source.finish_reason if source is not None else None,
             upstream_status=self._response.status if self._response is not None else None,
+            hedged=self._hedged,
+            rescue=self._way.how if self._way is not None else None,
         )
+
+
+def _nobody() -> None:
+    pass
 
 
 async def _first_of_body(response: Response) -> bytes:

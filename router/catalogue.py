@@ -56,6 +56,8 @@ class Endpoint:
     """The model always reasons."""
     extract: frozenset[Extract] = frozenset()
     """What is taken out of its text."""
+    prefix: str | None = None
+    """The operator's word on how it takes over a begun answer; None: what its profile says."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -181,4 +183,5 @@ def _endpoint(id_: str, model: ModelConfig, endpoint: EndpointConfig, provider: 
         modalities=frozenset(model.input_modalities),
         reasoning_mandatory=model.reasoning is not None and model.reasoning.mandatory,
         extract=frozenset(endpoint.extract),
+        prefix=endpoint.prefix,
     )

@@ -19,16 +19,18 @@ from router.attempt import Job
 from router.budget import Budget
 from router.catalogue import Catalogue
 from router.decision import Decision
-from router.dispatch import Dispatcher
+from router.dispatch import Dispatcher, Walk
 from router.errors import ApiError, Busy
 from router.facts import Ticket
 from router.health import Health
+from router.hedge import Allowance
 from router.learned import Learned, nothing
 from router.outcome import Outcome
 from router.plan import Context, Plan, make
 from router.policy import STRATEGIES
 from router.preferences import Effective, for_model, merge
 from router.request import ANYONE, Caller, Request
+from router.rescue.rescue import insurance
 from router.retry import Sleep
 from router.served import Observer, Served
 from router.state.values import Grant
@@ -89,6 +91,7 @@ class Core:
         self._stickiness = stickiness
         self._rng = rng
         self._sleep = sleep
+        self._hedges = Allowance()
         self._learned = learned
 
     def plan(self, ask: Ask, caller: Caller = ANYONE, stuck: Stuck | None = None) -> Plan:
@@ -133,7 +136,7 @@ class Core:
         """Begin to answer. Raises ApiError; cancel it freely."""
         trip = await self._prepare(ask, request)
         try:
-            started = await trip.dispatcher.dispatch(trip.decision, trip.job)
+            started = await trip.walk.run()
         except ApiError as error:
             if request.metadata:
                 error.openrouter_metadata = trip.decision.metadata()
@@ -142,7 +145,8 @@ class Core:
         except BaseException:
             self._done(trip, CLIENT_LEFT)
             raise
-        return Answer(started.attempt, started.first, trip.decision, request, lambda status: self._done(trip, status))
+        rescue = insurance(trip.walk, trip.setup.settings.rescue)
+        return Answer(started, trip.decision, request, rescue, lambda status: self._done(trip, status))
 
     async def _prepare(self, ask: Ask, request: Request) -> Trip:
         """Everything up to the first attempt. Raises ApiError; then nothing is owed."""
@@ -160,8 +164,10 @@ class Core:
             timeouts=settings.timeouts,
             deadline=request.received + settings.timeouts.total,
         )
-        dispatcher = Dispatcher(setup.clients, self.health, settings.retries, self._sleep, self._settled)
-        return Trip(setup, request, decision, job, dispatcher, stuck, grant)
+        dispatcher = Dispatcher(
+            setup.clients, self.health, settings.retries, self._sleep, self._settled, settings.hedge, self._hedges
+        )
+        return Trip(setup, request, decision, dispatcher.walk(decision, job), stuck, grant)
 
     def _done(self, trip: Trip, status: int) -> None:
         """The one end of every request that was begun."""
@@ -189,8 +195,7 @@ class Trip:
     setup: Setup
     request: Request
     decision: Decision
-    job: Job
-    dispatcher: Dispatcher
+    walk: Walk
     stuck: Stuck
     grant: Grant | None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from providers.errors import (
@@ -24,14 +24,35 @@ from router.plan import PASSING, Excluded, Plan
 from router.preferences import names_only
 
 
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """How a stream that broke was carried on, or was not."""
+
+    how: str
+    """`continue`, `replay`, or `none` where nobody could be asked."""
+    result: str
+    """`success`; `corrected`: the same, though the answer began by saying again what it was to carry on;
+    `diverged`, `refused`, `failed`; `impossible`: what was sent cannot be said again; `broken`: carried on, then broken
+    again."""
+    broke: str
+    """Tag of the endpoint whose stream broke."""
+    by: str = ""
+    """Tag of the last endpoint asked to carry on."""
+
+    @property
+    def diverged(self) -> bool:
+        return (self.how, self.result) == ("replay", "diverged")
+
+
 @dataclass(slots=True)
 class Decision:
-    """The plan, and the attempts made on it so far."""
+    """The plan, the attempts made on it so far, and what became of a stream that broke."""
 
     ask: Ask
     plan: Plan
     attempts: list[Outcome] = field(default_factory=list)
     selected: Endpoint | None = None
+    rescues: list[Rescued] = field(default_factory=list)
 
     @property
     def expected_cost(self) -> float:
@@ -52,6 +73,8 @@ class Decision:
             "endpoints": {"total": len(rows), "available": rows},
             "attempts": [_attempt(outcome) for outcome in self.attempts],
         }
+        if self.rescues:
+            value["rescues"] = [asdict(rescued) for rescued in self.rescues]
         if self.ask.unknown_preferences:
             value["ignored_preferences"] = list(self.ask.unknown_preferences)
         return encode(value)
@@ -90,13 +113,20 @@ class Decision:
         """One line for people."""
         if self.selected is None:
             return f"no endpoint answered after {_count(len(self.attempts), 'attempt')}"
-        failed = [outcome.endpoint.tag for outcome in self.attempts if outcome.error is not None]
+        failed = [outcome.endpoint.tag for outcome in self.attempts if outcome.error is not None and not outcome.beaten]
         after = f" after {', '.join(failed)} failed" if failed else ""
         return f"{self.selected.provider.name} served {self.selected.model_id}{after}"
 
     def error(self, now: float) -> ApiError:
         """What the client is told when nobody answered. `now` on the health's clock."""
         return self._exhausted() if self.attempts else self.unavailable(now)
+
+    def broken(self, outcome: Outcome) -> Exhausted:
+        """What the client of a stream is told that broke in this attempt and could not be carried on."""
+        error = outcome.error
+        assert error is not None
+        others = [_previous(one) for one in self.attempts if one is not outcome and one.error and not one.beaten]
+        return Exhausted(error, outcome.endpoint.provider.name, others)
 
     def unavailable(self, now: float) -> ApiError:
         """What the client is told when nobody could be asked, or only a last resort. `now` on the health's clock."""
@@ -135,12 +165,11 @@ class Decision:
         return f"No endpoint of {self._names()} fits this request: {_reasons(excluded)}."
 
     def _exhausted(self) -> Exhausted:
-        failed = [outcome for outcome in self.attempts if outcome.error is not None]
-        last = failed[-1]
-        if last.error is None or last.error.remedy is not Remedy.RETURN:
-            # A passing fault says more of what to do than "retired" or "our key is bad" at another provider.
-            passing = [outcome for outcome in failed if not isinstance(outcome.error, _LASTING)]
-            last = passing[-1] if passing else last
+        failed = [outcome for outcome in self.attempts if outcome.error is not None and not outcome.beaten]
+        returned = [outcome for outcome in failed if outcome.error and outcome.error.remedy is Remedy.RETURN]
+        # A passing fault says more of what to do than "retired" or "our key is bad" at another provider.
+        passing = [outcome for outcome in failed if not isinstance(outcome.error, _LASTING)]
+        last = (returned or passing or failed)[-1]
         assert last.error is not None
         return Exhausted(
             last.error,
@@ -170,6 +199,8 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
         "error": None if error is None else error.message,
         "duration": round(outcome.duration, 6),
         "first_token": None if outcome.first_token is None else round(outcome.first_token, 6),
+        "hedged": outcome.hedged,
+        "rescue": outcome.rescue,
     }
 
 

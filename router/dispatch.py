@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from config.schema import Hedge as HedgeRules
 from config.schema import Retries
 from providers.client import Client
 from providers.errors import ContextExceeded, ProviderError, Remedy
 from router.attempt import Attempt, Job
 from router.catalogue import Endpoint
 from router.decision import Decision
-from router.health import Health, Ticket
+from router.facts import Ticket
+from router.health import Health
+from router.hedge import Allowance, Race, Result, patience
 from router.outcome import Outcome
 from router.plan import Stage
-from router.policy import Candidate
+from router.rescue.ways import Way
 from router.retry import Sleep, once_more, worth_repeating
+
+Failures = list[tuple[Endpoint, ProviderError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,88 +42,137 @@ class Dispatcher:
     sleep: Sleep
     settled: Callable[[Ticket, Outcome], None]
     """Told of each outcome, once."""
+    hedge: HedgeRules
+    allowance: Allowance
+    """Shared by all requests of the process."""
 
-    async def dispatch(self, decision: Decision, job: Job) -> Started:
-        """The first attempt that answers. Raises ApiError when none does."""
-        return await _Walk(self, decision, job).run()
+    def walk(self, decision: Decision, job: Job) -> Walk:
+        """One request's way through its plan."""
+        return Walk(self, decision, job)
 
 
-class _Walk:
-    """One request's way through its plan."""
+class Walk:
+    """One request's way through its plan: which endpoints were tried, and which attempt is the next."""
 
     def __init__(self, dispatcher: Dispatcher, decision: Decision, job: Job) -> None:
         self._tools = dispatcher
-        self._decision = decision
-        self._job = job
+        self.decision = decision
+        self.job = job
         self._room = 0
         """Endpoints with no more context than this are passed over."""
+        self._made = 0
+        self._tried: set[Endpoint] = set()
+        dispatcher.allowance.request(dispatcher.hedge.max_share)
 
     async def run(self) -> Started:
-        plan = self._decision.plan
+        """The first attempt that answers. Raises ApiError when none does."""
+        plan = self.decision.plan
         for stage in plan.stages:
             started = await self._through(stage)
             if started is not None:
                 return started
             if not plan.rules.allow_fallbacks:
                 break
-        if not self._decision.attempts:
+        if not self._made:
             return await self._last_resort()
-        raise self._decision.error(self._tools.health.now())
+        raise self.decision.error(self._tools.health.now())
 
     async def _through(self, stage: Stage) -> Started | None:
         """Each endpoint of the stage in turn; then, before the model is left, the best of them once more."""
-        failed: list[tuple[Endpoint, ProviderError]] = []
-        for candidate in self._eligible(stage):
-            started = await self._try(candidate.endpoint, failed)
+        failed: Failures = []
+        for endpoint in self._eligible(stage):
+            if endpoint in self._tried:
+                continue
+            started = await self._try(endpoint, failed)
             if started is not None:
                 return started
-            if not self._decision.plan.rules.allow_fallbacks:
+            if not self.decision.plan.rules.allow_fallbacks:
                 break
-        return await self._once_more(failed)
+        return await self._once_more([pair for pair in failed if pair[0].model_id in stage.models])
 
-    def _eligible(self, stage: Stage) -> Iterator[Candidate]:
+    def _eligible(self, stage: Stage) -> Iterator[Endpoint]:
         for candidate in stage.candidates:
             if self._spent():
                 return
             if candidate.endpoint.context_length > self._room:
-                yield candidate
+                yield candidate.endpoint
 
     def _spent(self) -> bool:
-        return len(self._decision.attempts) >= self._tools.retries.max_attempts
+        return self._made >= self._tools.retries.max_attempts
 
-    async def _try(
-        self, endpoint: Endpoint, failed: list[tuple[Endpoint, ProviderError]], *, insist: bool = False
-    ) -> Started | None:
-        """One attempt; None where it failed and another may be made. Raises ApiError where none may."""
-        health = self._tools.health
-        ticket = health.admit(endpoint, insist=insist) if insist or await health.leave(endpoint) else None
+    def remaining(self) -> Iterator[Endpoint]:
+        """The rest of the plan: endpoints that were not tried yet, as long as attempts are left."""
+        if self.decision.plan.rules.allow_fallbacks:
+            for stage in self.decision.plan.stages:
+                yield from (endpoint for endpoint in self._eligible(stage) if endpoint not in self._tried)
+
+    def unfailed(self) -> Iterator[Endpoint]:
+        """Endpoints of the plan that did not fail in this request, those that were merely beaten included."""
+        if self.decision.plan.rules.allow_fallbacks:
+            failed = {outcome.endpoint for outcome in self.decision.attempts if outcome.error and not outcome.beaten}
+            for stage in self.decision.plan.stages:
+                yield from (endpoint for endpoint in self._eligible(stage) if endpoint not in failed)
+
+    def client(self, endpoint: Endpoint) -> Client:
+        return self._tools.clients[endpoint.provider.slug]
+
+    def attempt(
+        self, endpoint: Endpoint, *, insist: bool = False, hedged: bool = False, way: Way | None = None
+    ) -> Attempt | None:
+        """An attempt, ready to be started; None where the endpoint may not be tried now, or no attempt is left."""
+        ticket = None if self._spent() else self._tools.health.admit(endpoint, insist=insist)
         if ticket is None:
             return None
-        try:
-            return await self._attempt(ticket)
-        except ProviderError as error:
-            if error.remedy is Remedy.RETURN:
-                raise self._decision.error(self._tools.health.now()) from None
-            if isinstance(error, ContextExceeded):
-                self._room = max(self._room, _shown_room(endpoint, error))
-            failed.append((endpoint, error))
+        self._made += 1
+        self._tried.add(endpoint)
+        return Attempt(self.job, ticket, self.client(endpoint), self._settled, hedged=hedged, way=way)
+
+    def _settled(self, ticket: Ticket, outcome: Outcome) -> None:
+        self.decision.attempts.append(outcome)
+        self._tools.settled(ticket, outcome)
+
+    async def _try(self, endpoint: Endpoint, failed: Failures, *, insist: bool = False) -> Started | None:
+        """One attempt, and perhaps a rival; None where they failed and another may be made. Raises ApiError where
+        none may."""
+        left_to_us = insist or await self._tools.health.leave(endpoint)
+        attempt = self.attempt(endpoint, insist=insist) if left_to_us else None
+        if attempt is None:
             return None
+        result = await self._race(attempt)
+        for beaten, error in result.failed:
+            self._learn(beaten.endpoint, error)
+            failed.append((beaten.endpoint, error))
+        if result.winner is None:
+            return None
+        self.decision.selected = result.winner.endpoint
+        return Started(result.winner, result.first)
 
-    async def _attempt(self, ticket: Ticket) -> Started:
-        tools, decision = self._tools, self._decision
-        endpoint = ticket.endpoint
-        client = tools.clients[endpoint.provider.slug]
-        attempt = Attempt(self._job, ticket, client, tools.settled)
+    async def _race(self, attempt: Attempt) -> Result:
+        tools, job = self._tools, self.job
+        known = tools.health.beginnings(attempt.endpoint, stream=job.ask.stream)
+        after = patience(tools.hedge, known, job.patience)
+        if after is not None:
+            return await Race(attempt, after, self._rival).run()
         try:
-            first = await attempt.start()
-        except BaseException:
-            assert attempt.outcome is not None
-            decision.attempts.append(attempt.outcome)
-            raise
-        decision.selected = endpoint
-        return Started(attempt, first)
+            return Result(attempt, await attempt.start(), [])
+        except ProviderError as error:
+            return Result(None, b"", [(attempt, error)])
 
-    async def _once_more(self, failed: list[tuple[Endpoint, ProviderError]]) -> Started | None:
+    def _rival(self) -> Attempt | None:
+        """An attempt to start beside one that is slow; None where nobody is left, or it would be one too many."""
+        for endpoint in self.remaining():
+            if self._tools.health.standing(endpoint).unavailable is None and self._tools.allowance.take():
+                return self.attempt(endpoint, hedged=True)
+        return None
+
+    def _learn(self, endpoint: Endpoint, error: ProviderError) -> None:
+        """What a failure says of the endpoints that are left. Raises ApiError where it says that none would help."""
+        if error.remedy is Remedy.RETURN:
+            raise self.decision.error(self._tools.health.now()) from None
+        if isinstance(error, ContextExceeded):
+            self._room = max(self._room, _shown_room(endpoint, error))
+
+    async def _once_more(self, failed: Failures) -> Started | None:
         rules = self._tools.retries
         roomy = (pair for pair in failed if pair[0].context_length > self._room)
         best = next((pair for pair in roomy if worth_repeating(pair[1], rules)), None)
@@ -129,17 +183,17 @@ class _Walk:
 
     async def _last_resort(self) -> Started:
         """Everyone is ejected, cooling or put aside: the best gets one try all the same, then it is 503."""
-        plan = self._decision.plan
-        left = [candidate.endpoint for stage in plan.stages for candidate in self._eligible(stage)]
+        plan = self.decision.plan
+        left = [endpoint for stage in plan.stages for endpoint in self._eligible(stage)]
         for endpoint in left or plan.last_resorts:
             started = await self._try(endpoint, [], insist=True)
             if started is not None:
                 return started
-            if self._decision.attempts or not plan.rules.allow_fallbacks:
+            if self._made or not plan.rules.allow_fallbacks:
                 break
         now = self._tools.health.now()
-        too_long = any(isinstance(outcome.error, ContextExceeded) for outcome in self._decision.attempts)
-        raise self._decision.error(now) if too_long else self._decision.unavailable(now)
+        too_long = any(isinstance(outcome.error, ContextExceeded) for outcome in self.decision.attempts)
+        raise self.decision.error(now) if too_long else self.decision.unavailable(now)
 
 
 def _shown_room(endpoint: Endpoint, error: ContextExceeded) -> int:

@@ -54,6 +54,8 @@ class Facts:
     minutes: Window = field(default_factory=lambda: Window(60, 1440))
     """A day: what is shown."""
     latency: Samples = field(default_factory=Samples)
+    first_byte: Samples = field(default_factory=Samples)
+    """The same of answers that are not streamed: nearly all of their time."""
     throughput: Samples = field(default_factory=lambda: Samples(more_is_better=True))
     judged: Standing = field(default_factory=Standing)
     judged_at: int = -1

@@ -202,8 +202,8 @@ class Health:
             facts.count_own(now, True)
 
     def _timed(self, facts: Facts, outcome: Outcome, now: float) -> None:
-        if outcome.stream and outcome.first_token is not None:
-            facts.latency.add(now, outcome.first_token)
+        if outcome.first_token is not None:
+            (facts.latency if outcome.stream else facts.first_byte).add(now, outcome.first_token)
         if outcome.usage is not None and outcome.usage.completion and outcome.duration > 0:
             facts.throughput.add(now, outcome.usage.completion / outcome.duration)
 
@@ -278,6 +278,13 @@ class Health:
             return None, None
         now = self._clock()
         return facts.latency.spread(now, seconds), facts.throughput.spread(now, seconds)
+
+    def beginnings(self, endpoint: Endpoint, *, stream: bool) -> Spread | None:
+        """Percentiles over five minutes of the seconds an answer, streamed or not, takes to begin."""
+        facts = self._facts.get(endpoint.key)
+        if facts is None:
+            return None
+        return (facts.latency if stream else facts.first_byte).spread(self._clock(), 300)
 
     def ratio(self, endpoint: Endpoint, seconds: float) -> float | None:
         """Plain share of attempts that succeeded, 0 to 1; None without attempts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -48,7 +49,8 @@ class Metrics:
             ["model", "from", "to", "reason"],
         )
         self._rescues = counter(
-            "turnout_rescues", "Streams that broke after content, and how it was tried to carry them on.",
+            "turnout_rescues",
+            "Streams that broke after content, and how it was tried to carry them on.",
             ["model", "how", "result"],
         )
         self._hedges = counter("turnout_hedges", "Second attempts started beside slow ones.", [*by, "result"])
@@ -99,7 +101,9 @@ class Metrics:
         if outcome.first_token is not None:
             self._histogram(self._first_token, *by).observe(outcome.first_token)
         if outcome.hedged:
-            self._counter(self._hedges, *by, "lost" if outcome.beaten else "won" if outcome.error is None else "failed").inc()
+            self._counter(
+                self._hedges, *by, "lost" if outcome.beaten else "won" if outcome.error is None else "failed"
+            ).inc()
         usage = outcome.usage
         if usage is None:
             return
@@ -124,7 +128,7 @@ class Metrics:
         for rescued in served.decision.rescues:
             self._counter(self._rescues, served.decision.plan.models[0], rescued.how, rescued.result).inc()
         attempts = [outcome for outcome in served.attempts if not outcome.beaten]
-        for failed, then in zip(attempts, attempts[1:], strict=False):
+        for failed, then in pairwise(attempts):
             self._counter(
                 self._fallbacks,
                 failed.endpoint.model_id,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from providers.dialects.base import Usage
-from providers.errors import ProviderError
+from providers.errors import Cancelled, ProviderError
 from router.catalogue import Endpoint
 
 
@@ -30,6 +30,15 @@ class Outcome:
     """USD by our price."""
     finish_reason: str | None = None
     upstream_status: int | None = None
+    hedged: bool = False
+    """It was started beside one that was slow to begin."""
+    rescue: str | None = None
+    """It was to carry on a stream that had broken, and how: `continue` or `replay`."""
+
+    @property
+    def beaten(self) -> bool:
+        """It was closed since another attempt was faster, or since the client left."""
+        return type(self.error) is Cancelled
 
     @property
     def label(self) -> str:
@@ -47,6 +56,7 @@ _LABELS = {
     "Broken": "broken",
     "BadAnswer": "bad_answer",
     "EmptyAnswer": "empty_answer",
+    "Diverged": "diverged",
     "ServerFault": "server_fault",
     "Overloaded": "overloaded",
     "RateLimited": "rate_limited",

@@ -24,6 +24,7 @@ class Spread:
     p99: float
     count: int = field(default=0, compare=False)
     """How many figures they are of."""
+    p95: float = field(default=0.0, compare=False)
 
 
 def spread(values: Sequence[float], *, more_is_better: bool = False) -> Spread | None:
@@ -31,8 +32,8 @@ def spread(values: Sequence[float], *, more_is_better: bool = False) -> Spread |
     if not values:
         return None
     ranked = sorted(values, reverse=more_is_better)
-    p50, p75, p90, p99 = (ranked[-(-percent * len(ranked) // 100) - 1] for percent in (50, 75, 90, 99))
-    return Spread(p50, p75, p90, p99, len(ranked))
+    p50, p75, p90, p95, p99 = (ranked[-(-percent * len(ranked) // 100) - 1] for percent in (50, 75, 90, 95, 99))
+    return Spread(p50, p75, p90, p99, len(ranked), p95)
 
 
 class Samples:

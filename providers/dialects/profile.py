@@ -70,6 +70,8 @@ class Prefix:
     """The message may carry the reasoning that came before its text."""
     not_with: frozenset[str] = frozenset()
     """Request members beside which it is refused."""
+    trims: bool = False
+    """White space at the end of the text is lost, or refused: it is not sent, and expected to be said again."""
 
 
 PREFIXES: Mapping[str, Prefix] = MappingProxyType(
@@ -77,10 +79,11 @@ PREFIXES: Mapping[str, Prefix] = MappingProxyType(
         "partial": Prefix(
             message=MappingProxyType({"partial": b"true"}), reasoning=True, not_with=frozenset(("response_format",))
         ),
-        "prefill": Prefix(),
+        "prefill": Prefix(trims=True),
         "prefix": Prefix(message=MappingProxyType({"prefix": b"true"})),
         "continue_final_message": Prefix(
-            request=MappingProxyType({"continue_final_message": b"true", "add_generation_prompt": b"false"})
+            request=MappingProxyType({"continue_final_message": b"true", "add_generation_prompt": b"false"}),
+            trims=True,
         ),
     }
 )

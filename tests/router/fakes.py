@@ -15,7 +15,7 @@ import msgspec
 
 from config.load import Loaded
 from config.schema import Health as Thresholds
-from config.schema import Retries, Settings, Timeouts
+from config.schema import Hedge, Retries, Settings, Timeouts
 from config.secrets import Off
 from providers.client import Client
 from providers.dialects.base import Call, Envelope, Tail, Usage
@@ -29,6 +29,7 @@ from router.decision import Decision
 from router.dispatch import Dispatcher, Started
 from router.facts import Standing
 from router.health import Health
+from router.hedge import Allowance
 from router.outcome import Outcome
 from router.plan import Context, Plan, make
 from router.preferences import Effective, for_model, merge
@@ -301,9 +302,12 @@ class Rig:
         retries: Retries | None = None,
         thresholds: Thresholds | None = None,
         timeouts: Timeouts | None = None,
+        hedge: Hedge | None = None,
         seed: int = 1,
     ) -> None:
         self.world = world_
+        self.hedge = hedge or Hedge(after="off")
+        self.allowance = Allowance()
         self.loop = asyncio.get_running_loop()
         self.health = Health(thresholds or Thresholds(), self.loop.time)
         self.clients = {slug: client(slug, scripts.get(slug, good)) for slug in world_.catalogue.providers}
@@ -333,8 +337,10 @@ class Rig:
         return Job(asked, "gen-1", 0, {}, self.timeouts, self.loop.time() + self.timeouts.total)
 
     async def dispatch(self, decision: Decision) -> Started:
-        dispatcher = Dispatcher(self.clients, self.health, self.retries, self.sleep, self._settled)
-        return await dispatcher.dispatch(decision, self.job(decision.ask))
+        dispatcher = Dispatcher(
+            self.clients, self.health, self.retries, self.sleep, self._settled, self.hedge, self.allowance
+        )
+        return await dispatcher.walk(decision, self.job(decision.ask)).run()
 
     async def send(self, **body: Any) -> str:
         """One request, served to its end; the tag of who served it. Raises ApiError."""
