@@ -13,8 +13,9 @@ from router.state.values import Total
 Unit = Literal["count", "usd", "tokens", "percent", "seconds", "rate"]
 Value = float | None
 """None: nothing is known of that time; a gap."""
-MOST_LINES = 8
-"""Colours there are."""
+COLOURS = ("c1", "c3", "c4", "c5", "c6", "c7", "c2", "c8")
+"""Of the style sheet, in an order that keeps neighbours apart."""
+MOST_LINES = len(COLOURS)
 
 _SAID: dict[Unit, Callable[[Value], str]] = {
     "count": words.count,
@@ -122,9 +123,9 @@ def cost(period: Period, series: Sequence[Total], name: Callable[[str], str], by
         spent[total.group[1]] = spent.get(total.group[1], 0.0) + float(total.cost)
     ranked = [group for group in sorted(spent, key=lambda one: -spent[one]) if spent[group]]
     shown, rest = (ranked, []) if len(ranked) <= MOST_LINES else (ranked[: MOST_LINES - 1], ranked[MOST_LINES - 1 :])
-    lines = [_cost_line(period, series, name(group), place, [group]) for place, group in enumerate(shown, 1)]
+    lines = [_cost_line(period, series, name(group), place, [group]) for place, group in enumerate(shown)]
     if rest:
-        lines.append(_cost_line(period, series, f"{len(rest)} others", MOST_LINES, rest))
+        lines.append(_cost_line(period, series, f"{len(rest)} others", MOST_LINES - 1, rest))
     return Chart("cost", f"Cost per {period.unit}, by {by}", "usd", "bars", period, lines)
 
 
@@ -134,4 +135,4 @@ def _cost_line(period: Period, series: Sequence[Total], label: str, place: int, 
         if total.group[1] in groups:
             bucket = int(total.group[0])
             at[bucket] = at.get(bucket, 0.0) + float(total.cost)
-    return Line(label, f"c{place}", [at.get(bucket, 0.0) for bucket in period.buckets])
+    return Line(label, COLOURS[place], [at.get(bucket, 0.0) for bucket in period.buckets])
