@@ -146,11 +146,13 @@ def _missing_counts(members: Mapping[str, bytes], usage: Usage) -> dict[str, byt
 
 
 def _completed(members: Mapping[str, bytes], group: str, name: str, count: int) -> dict[str, bytes]:
-    """See to it that `group` is an object with `name` in it; what it has stays as it is."""
+    """See to it that `group` is an object with `name` in it; what it has stays, but for what is null: OpenRouter's
+    TypeScript SDK takes a count as missing, not as null."""
     details, inner = _object(members.get(group))
-    if inner.get(name, NULL) != NULL:
-        return {}
-    return {group: changed(details, inner, {name: encode(count)})}
+    changes: dict[str, bytes | None] = {key: None for key, value in inner.items() if value == NULL}
+    if inner.get(name, NULL) == NULL:
+        changes[name] = encode(count)
+    return {group: changed(details, inner, changes)} if changes else {}
 
 
 def _parts(cost: Decimal, prompt_cost: Decimal | None) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ from providers.dialects.base import Envelope
 from providers.dialects.content import flattened
 from providers.dialects.extracted import ExtractedDelta
 from providers.dialects.profile import Profile
+from providers.dialects.render import NEVER_NULL
 from providers.dialects.tools import CallStream, whole_calls
 from providers.edit import changed, members_of, text_of
 from providers.reasoning import (
@@ -152,7 +153,7 @@ class ChoiceStream:
         members = members_of(raw)
         if self.shown and len(members) <= 2 and (usual := self._usual(raw, members)) is not None:
             return usual
-        changes: dict[str, bytes | None] = {}
+        changes: dict[str, bytes | None] = {name: None for name in NEVER_NULL if members.get(name) == _NULL}
         real = "content" in members and self._content(members, changes)
         if not members.keys().isdisjoint(FIELDS) and self._reasoning(members, changes):
             real = True

@@ -11,6 +11,9 @@ DONE = b"data: [DONE]\n\n"
 CHUNK = b'"chat.completion.chunk"'
 COMPLETION = b'"chat.completion"'
 
+NEVER_NULL = ("tool_calls", "reasoning_details", "audio", "images")
+"""Members of a message or delta that may be missing, but that OpenRouter's TypeScript SDK refuses as null."""
+
 OURS = frozenset(("id", "object", "created", "model", "provider", "usage", "openrouter_metadata"))
 """Top-level members of an answer that the upstream's values never reach the client in."""
 

@@ -10,7 +10,7 @@ from providers.dialects.assemble import assembled, is_stream
 from providers.dialects.base import Envelope, Extract, Tail, Usage
 from providers.dialects.content import flattened
 from providers.dialects.profile import Profile
-from providers.dialects.render import COMPLETION, envelope_members
+from providers.dialects.render import COMPLETION, NEVER_NULL, envelope_members
 from providers.dialects.tools import whole_calls
 from providers.edit import (
     as_utf8,
@@ -126,7 +126,7 @@ class WholeAnswer:
         return changed(choice, members, changes)
 
     def _message(self, message: bytes, members: dict[str, bytes]) -> bytes:
-        changes: dict[str, bytes | None] = {}
+        changes: dict[str, bytes | None] = {name: None for name in NEVER_NULL if members.get(name) == _NULL}
         if not is_text(members.get("role")):
             changes["role"] = b'"assistant"'
         content = members.get("content")

@@ -120,6 +120,13 @@ def test_the_parts_of_a_cost_are_told_and_those_the_upstream_told_stand() -> Non
     ]
 
 
+def test_counts_that_are_null_are_left_out_of_the_details() -> None:
+    raw = b'{"prompt_tokens":3,"prompt_tokens_details":{"audio_tokens":null,"cached_tokens":1,"x":null}}'
+    rendered = render_usage(parse_usage(raw), None)
+    assert rendered is not None
+    assert json.loads(rendered)["prompt_tokens_details"] == {"cached_tokens": 1}
+
+
 def test_nothing_known_is_nothing_shown() -> None:
     assert render_usage(None, None) is None
 

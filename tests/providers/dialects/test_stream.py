@@ -230,6 +230,17 @@ def test_a_fingerprint_that_is_null_is_left_out_of_every_chunk() -> None:
     assert [one["system_fingerprint"] for one in chunks(told.feed(chunk.replace(b"?", b'"f"') * 3))] == ["f"] * 3
 
 
+@pytest.mark.parametrize("dialect", sorted(REGISTRY))
+def test_what_must_not_be_null_is_left_out(dialect: str) -> None:
+    nulls = '"tool_calls":null,"reasoning_details":null,"audio":null,"images":null,"refusal":null'
+    stream = reader(dialect)
+    out = stream.feed(event(f'{{"content":"a",{nulls}}}') + event(f'{{{nulls},"content":"b"}}') * 2)
+    assert [chunk["choices"][0]["delta"] for chunk in chunks(out)] == [
+        {"role": "assistant", "content": "a", "refusal": None},
+        *[{"content": "b", "refusal": None}] * 2,
+    ]
+
+
 def test_the_end_carries_usage_cost_and_metadata_once() -> None:
     stream = reader()
     stream.feed(event('{"content":"a"}', '"stop"') + b'data: {"choices":[],"usage":{"prompt_tokens":3}}\n\n')

@@ -126,3 +126,10 @@ def test_unknown_members_pass_to_the_byte_at_every_level(others: str, dialect: s
     made = whole.render(Tail())
     assert made.count(inner.encode()) >= 3
     assert message.encode() in made
+
+
+@pytest.mark.parametrize("dialect", sorted(REGISTRY))
+def test_what_must_not_be_null_is_left_out(dialect: str) -> None:
+    message = '{"content":"a","tool_calls":null,"reasoning_details":null,"audio":null,"images":null,"refusal":null}'
+    made = rendered(answer(message, dialect=dialect))["choices"][0]["message"]
+    assert made == {"role": "assistant", "content": "a", "refusal": None}
