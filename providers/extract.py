@@ -21,6 +21,7 @@ _MARKERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "text": (SECTION, CALL),
         "section": (CALL, END_SECTION),
+        "stray": (CALL, END_SECTION),
         "head": (ARGUMENTS, END_CALL),
         "arguments": (END_CALL, END_SECTION),
     }
@@ -147,28 +148,35 @@ class KimiMarkers:
         pieces = self._said(self._scanner.rest())
         if self._where == "head":
             pieces += _piece(self._kind, CALL + self._head)
-            self._head = ""
-        self._where = "text"
+        self._head, self._where = "", "text"
         return pieces
 
     def _said(self, text: str) -> Pieces:
         if self._where == "arguments":
             return _piece("arguments", text)
-        if self._where == "section":
-            return [] if not text.strip() else _piece(self._kind, text)
-        if self._where == "text":
+        if self._where in ("text", "stray"):
             return _piece(self._kind, text)
         self._head += text
+        if self._where == "section":
+            return self._between(self._head)
         if len(self._head) <= LONGEST_HEAD:
             return []
         head, self._head = self._head, ""
         self._where = "text"
         return _piece(self._kind, CALL + head)
 
+    def _between(self, text: str) -> Pieces:
+        """What stands between two calls: nothing, as long as it is blank."""
+        if not text.strip():
+            self._head = text[:LONGEST_HEAD]
+            return []
+        self._head, self._where = "", "stray"
+        return _piece(self._kind, text)
+
     def _passed(self, marker: str) -> Pieces:
         pieces: Pieces = []
+        id_, self._head = self._head.strip(), ""
         if self._where == "head":
-            id_, self._head = self._head.strip(), ""
             found = _NAME.fullmatch(id_)
             pieces.append(Piece("call", id_, found[1] if found else id_))
         self._where = {SECTION: "section", CALL: "head", ARGUMENTS: "arguments", END_CALL: "section"}.get(

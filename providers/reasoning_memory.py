@@ -15,6 +15,7 @@ from providers.details import identities, may_be_signed, merged
 from providers.edit import members_of, text_of
 from providers.reasoning import CONTENT, DETAILS, EMPTY_VALUES, PLAIN, is_text, joined, text_of_details
 from providers.splice import encode
+from providers.surrogates import hide_lone_surrogates, restored
 
 MOST_KEPT = 1024 * 1024
 """Bytes of reasoning of one message beyond which nothing is kept."""
@@ -96,7 +97,8 @@ class Kept(NamedTuple):
 def read(record: str) -> Kept | None:
     """None where a record cannot be read."""
     try:
-        members = members_of(record.encode("utf-8", "replace"))
+        data, stand_ins = hide_lone_surrogates(record.encode("utf-8", "replace"))
+        members = {name: restored(value, stand_ins) for name, value in members_of(data).items()}
     except ValueError:
         return None
     return Kept(text_of(members.get("provider", b"")), members.get("text"), members.get("details"))

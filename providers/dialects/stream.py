@@ -78,6 +78,8 @@ class Reader:
             return b""
         if not self._begun:
             self._sniff(data)
+            if self.ended:
+                return b""
         if self._body is not None:
             self._keep(data)
             return b""

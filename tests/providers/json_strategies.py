@@ -10,10 +10,33 @@ SPACE = st.sampled_from(["", "", "", " ", "\n  ", "\t"])
 NUMBERS = st.sampled_from(
     ["0", "-0", "1.0", "1", "1e2", "1E+2", "1.10", "123456789012345678901234567890", "-1.5e-7", "0.1000"]
 )
-PIECES = st.sampled_from(
-    ["a", "ü", "\u2028", "\x85", "😀", "\\u00fc", "\\ud83d\\ude00", "\\/", "\\n", '\\"', "\\\\", "{", "]", ",", ":"]
+PIECES = (
+    "a",
+    "ü",
+    "\u2028",
+    "\x85",
+    "😀",
+    "\\u00fc",
+    "\\ud83d\\ude00",
+    "\\/",
+    "\\n",
+    '\\"',
+    "\\\\",
+    "{",
+    "]",
+    ",",
+    ":",
 )
-STRINGS = st.lists(PIECES, max_size=4).map(lambda pieces: '"' + "".join(pieces) + '"')
+LONE = ("\\ud83d", "\\uDE00", "\\uD83d", "\\uE000", "\ue000", "\\\\ud83d")
+"""Halves of surrogate pairs, and what could be taken for them."""
+
+
+def strings(pieces: tuple[str, ...]) -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(pieces), max_size=4).map(lambda drawn: '"' + "".join(drawn) + '"')
+
+
+STRINGS = strings(PIECES)
+WILD_STRINGS = strings(PIECES + LONE)
 SCALARS = st.one_of(NUMBERS, STRINGS, st.sampled_from(["null", "true", "false"]))
 
 
@@ -33,3 +56,11 @@ def objects(keys: st.SearchStrategy[str], values: st.SearchStrategy[str]) -> st.
 VALUES = st.recursive(SCALARS, lambda inner: arrays(inner) | objects(STRINGS, inner), max_leaves=5)
 OTHER_KEYS = STRINGS.filter(lambda key: re.fullmatch(r'"[a-z_]+"', key) is None)
 """Keys that are never one of ours."""
+
+WILD = st.recursive(
+    st.one_of(NUMBERS, WILD_STRINGS, st.sampled_from(["null", "true", "1e400", "-0.0"])),
+    lambda inner: arrays(inner) | objects(WILD_STRINGS, inner),
+    max_leaves=4,
+)
+"""Anything JSON allows that parsers stumble over: halves of pairs, keys twice, numbers no float holds."""
+WILD_KEYS = WILD_STRINGS.filter(lambda key: re.fullmatch(r'"[a-z_]+"', key) is None)
