@@ -38,6 +38,26 @@ LAST = BASE.count("\n")
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        (
+            "name: Alpha AI, dialect: openai",
+            "name: Alpha AI, dialect: openai, profile: groc",
+            ['2: providers.alpha.profile: unknown profile "groc"; did you mean "groq"?'],
+        ),
+        (
+            "name: Alpha AI, dialect: openai",
+            "name: Alpha AI, dialect: moonshot, profile: groq",
+            [
+                "2: providers.alpha.profile: dialect moonshot takes only moonshot; groq needs dialect: openai",
+            ],
+        ),
+        (
+            "name: Alpha AI, dialect: openai",
+            "name: Alpha AI, dialect: cometapi, profile: vllm",
+            [
+                "2: providers.alpha.profile: dialect cometapi takes only cometapi or oneapi or newapi; "
+                "vllm needs dialect: openai",
+            ],
+        ),
         ("aliases: [one]", "aliases: [two]", ['7: models.author/one.aliases[0]: "two" already names the model two']),
         (
             "aliases: [one]",
@@ -349,3 +369,18 @@ def test_several_faults_in_one_list_hide_no_other_fault(faults: Faults) -> None:
     found = faults(text + "server: {workers: 2}\n")
     assert [fault.split(":")[0] for fault in found] == ["7", "7", "10", "10", "15", "15", "15", str(LAST + 1)]
     assert "more than one worker" in found[-1]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "dialect: openai, profile: groq",
+        "dialect: openai, profile: openai",
+        "dialect: openai, profile: vllm-old",
+        "dialect: cometapi, profile: oneapi",
+        "dialect: moonshot, profile: moonshot",
+        "dialect: openrouter",
+    ],
+)
+def test_a_profile_its_dialect_takes_is_no_fault(faults: Faults, own: str) -> None:
+    assert faults(BASE.replace("dialect: openai", own, 1)) == []
