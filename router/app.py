@@ -44,6 +44,7 @@ from router.metrics import Metrics
 from router.reload import Reloader, signature
 from router.retention import keep
 from router.served import Observer
+from router.siblings import Siblings
 from router.state import connect
 from router.state.base import Store
 from router.state.values import KeyRecord, StateError
@@ -75,6 +76,8 @@ class Gateway:
         self.writer = LedgerWriter(self.store.ledger)
         self.failure: StateError | None = None
         """Why it could not start."""
+        self.siblings: Siblings | None = None
+        """The other workers, where there are some."""
         learning = Learning()
         observers: list[Observer] = [learning]
         self._upstreams = Upstreams()
@@ -104,7 +107,7 @@ class Gateway:
         accounts = Accounts(self.store, self.writer, lambda: self._static, lambda: self.core.setup.catalogue)
         routes = AccountRoutes(accounts, lambda: self._auth)
         dashboard = DashboardRoutes(Site(self._sources()), lambda: self._gate)
-        self._edge = Edge(self.core, chat, routes, self.metrics, self.readiness, dashboard.routes())
+        self._edge = Edge(self.core, chat, routes, self.exposition, self.readiness, dashboard.routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -137,6 +140,14 @@ class Gateway:
             "models": len(setup_.catalogue.models),
         }
 
+    async def exposition(self) -> bytes:
+        """The metrics of this process, or of all workers where it is one of several."""
+        return self.render() if self.siblings is None else await self.siblings.exposition()
+
+    def render(self) -> bytes:
+        """The metrics of this process."""
+        return self.metrics.render(self.core.setup.catalogue)
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
@@ -151,6 +162,8 @@ class Gateway:
         try:
             await self.store.open()
             await self.writer.start(required=self.core.setup.settings.state.required)
+            if self.siblings is not None:
+                await self.siblings.start()
         except StateError as error:
             self.failure = error
             return {"type": "lifespan.startup.failed", "message": str(error)}
@@ -194,6 +207,8 @@ class Gateway:
             task.cancel()
         for client in [client for setup in self._setups for client in setup.clients.values()]:
             await client.transport.aclose()
+        if self.siblings is not None:
+            await self.siblings.aclose()
         await self.writer.aclose()
         await self.store.aclose()
         await tasks.drain()

@@ -7,25 +7,33 @@ import contextlib
 import gc
 import logging
 import math
+import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
 
 import click
 import uvicorn
 import uvloop
 
 from config.check import is_loopback
-from config.load import Loaded
+from config.fault import ConfigError
+from config.load import Loaded, load
 from config.schema import Server as ServerSettings
 from providers import tasks
 from router import logs
 from router.app import Gateway
+from router.cli.listen import bind
 from router.cli.options import config_option, load_or_exit
+from router.cli.workers import Seat, Supervisor
 from router.edge.asgi import App
 from router.edge.door import Door
+from router.siblings import Siblings, bury
 from router.state.values import StateError
 
 KEEPALIVE_SECONDS = 75
@@ -34,6 +42,8 @@ KEEPALIVE_SECONDS = 75
 
 AFTER_DRAIN = 2
 """Seconds that what was interrupted at the end of the drain has to say so."""
+UNTIL_KILLED = 10
+"""Seconds more that a worker has to write down what it did."""
 
 
 @click.command()
@@ -46,7 +56,11 @@ def serve(config: str | None, host: str | None, port: int | None, workers: int |
     loaded = load_or_exit(config, 2)
     refuse_unfit(loaded, host, workers)
     server = loaded.settings.server
-    run(loaded, host or server.host, server.port if port is None else port)
+    place = (host or server.host, server.port if port is None else port)
+    several = workers or server.workers
+    if several > 1:
+        sys.exit(run_workers(loaded, *place, several))
+    run(loaded, *place)
 
 
 def refuse_unfit(loaded: Loaded, host: str | None, workers: int | None) -> None:
@@ -56,11 +70,11 @@ def refuse_unfit(loaded: Loaded, host: str | None, workers: int | None) -> None:
         _refuse("no provider is on, so there is nobody to route to:", loaded.off)
     if settings.auth.mode == "open" and host and not is_loopback(host):
         _refuse(f"auth.mode is open, so --host must be loopback, not {host}: set auth.mode: keys first.", {})
-    if (workers or settings.server.workers) > 1:
-        _refuse("more than one worker needs a shared state, which this version does not have: use 1.", {})
+    if (workers or settings.server.workers) > 1 and settings.state.url == "memory:":
+        _refuse("more than one worker needs a shared state: set state.url to a Redis URL, or use --workers 1.", {})
 
 
-def _refuse(says: str, reasons: dict[str, str]) -> None:
+def _refuse(says: str, reasons: dict[str, str]) -> NoReturn:
     click.echo(f"turnout: {says}", err=True)
     for slug, reason in reasons.items():
         click.echo(f"  {slug}: {reason}", err=True)
@@ -72,6 +86,7 @@ class Banner:
     """What is printed once the port is bound."""
 
     loaded: Loaded
+    workers: int = 1
 
     def show(self, host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
@@ -84,22 +99,26 @@ class Banner:
         for slug in settings.providers:
             reason = self.loaded.off.get(slug)
             click.echo(f"  {slug:<10} {'on' if reason is None else f'off: {reason}'}")
-        click.echo(f"  {len(settings.models)} models, {endpoints} endpoints")
+        workers = "" if self.workers == 1 else f", {self.workers} workers"
+        click.echo(f"  {len(settings.models)} models, {endpoints} endpoints{workers}")
 
 
 class Server(uvicorn.Server):
     """uvicorn's server: says where it listens once it does, drains in good order, reloads on SIGHUP, exits with 0."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, banner: Banner | None = None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gateway: Gateway, listening: Callable[[str, int], None] | None = None
+    ) -> None:
+        """`listening`: told host and port once requests are served."""
         super().__init__(config)
         self._gateway = gateway
-        self._banner = banner
+        self._listening = listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started and self._banner is not None:
+        if self.started and self._listening is not None:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._banner.show(host, port)
+            self._listening(host, port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, let requests finish for `drain_seconds`, then end the rest with an error they can read."""
@@ -117,19 +136,22 @@ class Server(uvicorn.Server):
         the end, and the exit code would not be 0.)"""
         loop = asyncio.get_running_loop()
         handlers: dict[int, Callable[[], object]] = {
-            signal.SIGINT: self._stop,
-            signal.SIGTERM: self._stop,
+            signal.SIGINT: self.stop,
+            signal.SIGTERM: self.stop,
             signal.SIGHUP: self._reload,
         }
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)
+        # A worker is started with these held back until there is someone to hear them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
         try:
             yield
         finally:
             for number in handlers:
                 loop.remove_signal_handler(number)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Drain, or, told so again, end now."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -158,33 +180,124 @@ def server_config(app: App, settings: ServerSettings, host: str = "127.0.0.1", p
 
 def run(loaded: Loaded, host: str, port: int) -> None:
     """Serve until a signal says stop."""
+    _set_up()
+    _refuse_if(_served(loaded, Listening(host, port, Banner(loaded).show)))
+
+
+def run_workers(loaded: Loaded, host: str, port: int, count: int) -> int:
+    """Serve with so many processes until a signal says stop. Returns the exit code."""
+    _set_up()
+    try:
+        places = bind(host, port, count)
+    except OSError as error:
+        _refuse(f"cannot listen on {host}:{port}: {error.strerror}.", {})
+    bound = places[0][0].getsockname()
+    patience = loaded.settings.server.drain_seconds + AFTER_DRAIN + UNTIL_KILLED
+    with tempfile.TemporaryDirectory(prefix="turnout-") as folder:
+        supervisor = Supervisor(
+            places,
+            lambda seat: _work(loaded, seat, Path(folder)),
+            lambda serial: bury(Path(folder), serial),
+            patience,
+        )
+        return supervisor.run(lambda: Banner(loaded, count).show(*bound[:2]))
+
+
+def _work(loaded: Loaded, seat: Seat, folder: Path) -> int:
+    """One worker's life. Returns its exit code."""
+
+    def listening(host: str, port: int) -> None:
+        # Nobody waits for a worker that takes another's place.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(seat.ready, b"1")
+        os.close(seat.ready)
+
+    listen = Listening("", 0, listening, seat.sockets, seat.supervisor, folder, seat.serial)
+    failure = _served(_afresh(loaded) if seat.successor else loaded, listen)
+    if failure is not None:
+        click.echo(f"turnout: {failure}", err=True)
+    return 0 if failure is None else 2
+
+
+def _afresh(loaded: Loaded) -> Loaded:
+    """For a worker that takes another's place: the file as it is now, if it can be served. Where Redis is away, the
+    others serve without it, and so does this one."""
+    try:
+        now = load(loaded.path, os.environ)
+    except ConfigError:
+        now = loaded
+    settings = (now if now.usable else loaded).settings
+    state = settings.state.model_copy(update={"required": False})
+    return replace(now if now.usable else loaded, settings=settings.model_copy(update={"state": state}))
+
+
+def _set_up() -> None:
     logs.set_up()
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        failure = runner.run(_serve(loaded, host, port))
+    # What was loaded stays: full collections need not walk a large catalogue again and again, nor workers copy it.
+    gc.collect()
+    gc.freeze()
+    # A request makes some thousand objects, nearly all freed by their last reference: looking for cycles can wait.
+    gc.set_threshold(10_000, 20, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a process listens, and what it is among others."""
+
+    host: str
+    port: int
+    told: Callable[[str, int], None]
+    """Called with host and port once requests are served."""
+    sockets: Sequence[socket.socket] = ()
+    """Bound already; none: `host` and `port` are to be."""
+    supervisor: int | None = None
+    """A descriptor that becomes readable when the supervisor is gone."""
+    folder: Path | None = None
+    """Where workers tell each other their metrics."""
+    serial: int = 0
+
+
+def _refuse_if(failure: str | None) -> None:
     if failure is not None:
         _refuse(failure, {})
 
 
-async def _serve(loaded: Loaded, host: str, port: int) -> str | None:
+def _served(loaded: Loaded, listening: Listening) -> str | None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(loaded, listening))
+
+
+async def _serve(loaded: Loaded, listening: Listening) -> str | None:
     """Why it could not start, or None once it has served."""
     try:
         gateway = Gateway(loaded)
     except StateError as error:
         return str(error)
-    requests = logs.RequestLog()
-    gateway.observers.append(requests)
-    config = server_config(gateway, loaded.settings.server, host, port)
-    # What was loaded stays: full collections need not walk a large catalogue again and again.
+    if listening.folder is not None:
+        gateway.siblings = Siblings(listening.folder, listening.serial, gateway.render)
     gc.collect()
     gc.freeze()
-    # A request makes some thousand objects, nearly all freed by their last reference: looking for cycles can wait.
-    gc.set_threshold(10_000, 20, 20)
-    server = Server(config, gateway, Banner(loaded))
+    config = server_config(gateway, loaded.settings.server, listening.host, listening.port)
+    server = Server(config, gateway, listening.told)
+    if listening.supervisor is not None:
+        _stop_when_alone(server, listening.supervisor)
     try:
-        await server.serve()
+        await server.serve(list(listening.sockets) or None)
     except SystemExit:
-        return str(gateway.failure) if gateway.failure is not None else f"cannot listen on {host}:{port}"
-    finally:
-        requests.flush()
+        return str(gateway.failure) if gateway.failure is not None else _cannot_listen(listening)
     return None
+
+
+def _stop_when_alone(server: Server, descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+
+    def alone() -> None:
+        loop.remove_reader(descriptor)
+        server.stop()
+
+    loop.add_reader(descriptor, alone)
+
+
+def _cannot_listen(listening: Listening) -> str:
+    return f"cannot listen on {listening.host}:{listening.port}"

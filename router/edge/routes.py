@@ -18,11 +18,12 @@ from router.edge.asgi import App, Receive, Scope, Send
 from router.edge.chat import Chat
 from router.edge.json import json_response
 from router.errors import ApiError, NoEndpoints, UnknownModel
-from router.metrics import CONTENT_TYPE, Metrics
+from router.metrics import CONTENT_TYPE
 
 PREFIXES = ("/v1", "/api/v1")
 """OpenAI's SDKs are given the first as base URL, OpenRouter's the second."""
 
+Exposition = Callable[[], Awaitable[bytes]]
 Readiness = Callable[[], tuple[bool, dict[str, object]]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -35,14 +36,14 @@ class Edge:
         core: Core,
         chat: Chat,
         accounts: AccountRoutes,
-        metrics: Metrics,
+        exposition: Exposition,
         readiness: Readiness,
         pages: Sequence[Route] = (),
     ) -> None:
-        """`pages`: the dashboard's routes."""
+        """`exposition`: what Prometheus is told. `pages`: the dashboard's routes."""
         self._chat = chat
         self._completions = frozenset(f"{prefix}/chat/completions" for prefix in PREFIXES)
-        self._rest: App = _starlette(core, accounts, metrics, readiness, pages)
+        self._rest: App = _starlette(core, accounts, exposition, readiness, pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._completions:
@@ -52,14 +53,14 @@ class Edge:
 
 
 def _starlette(
-    core: Core, accounts: AccountRoutes, metrics: Metrics, readiness: Readiness, dashboard: Sequence[Route]
+    core: Core, accounts: AccountRoutes, exposition: Exposition, readiness: Readiness, dashboard: Sequence[Route]
 ) -> App:
     pages = _Pages(core)
     routes = [
         *dashboard,
         Route("/healthz", _healthz),
         Route("/readyz", _readyz(readiness)),
-        Route("/metrics", _metrics(core, metrics)),
+        Route("/metrics", _metrics(exposition)),
     ]
     for prefix in PREFIXES:
         routes += [
@@ -121,11 +122,11 @@ def _readyz(readiness: Readiness) -> Endpoint:
     return readyz
 
 
-def _metrics(core: Core, metrics: Metrics) -> Endpoint:
-    async def exposition(request: Request) -> Response:
-        return Response(metrics.render(core.setup.catalogue), headers={"content-type": CONTENT_TYPE})
+def _metrics(exposition: Exposition) -> Endpoint:
+    async def metrics(request: Request) -> Response:
+        return Response(await exposition(), headers={"content-type": CONTENT_TYPE})
 
-    return exposition
+    return metrics
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
