@@ -38,6 +38,7 @@ from providers.surrogates import hide_lone_surrogates, restored
 from providers.usage import parse_usage, render_usage
 
 _NULL = b"null"
+_MALFORMED = "A message in the provider's answer is malformed."
 _NO_ERROR = EMPTY_VALUES | {b"false"}
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 _SAYING = frozenset(("content", "tool_calls", "refusal", "audio", "images", "function_call", *FIELDS))
@@ -57,8 +58,11 @@ class WholeAnswer:
             self._members = _extracted(self._members, envelope.extract)
             self._body = changed(self._body, members_of(self._body), {"choices": self._members["choices"]})
         choices = _choices(self._body, self._members, profile)
-        messages = [members_of(choice["message"]) for choice in choices]
-        self.produced = sum(map(_produced, messages))
+        try:
+            messages = [members_of(choice["message"]) for choice in choices]
+            self.produced = sum(map(_produced, messages))
+        except ValueError as error:
+            raise BadAnswer(_MALFORMED) from error
         self.finish_reason: str | None = self._judge(choices, messages)
         self.thoughts = self._worth_remembering(messages)
         self._choices = self._made_right(choices, messages)
@@ -94,7 +98,7 @@ class WholeAnswer:
         try:
             return each_item(self._members["choices"], lambda choice: self._choice(choice, *next(parts)))
         except ValueError as error:
-            raise BadAnswer("A message in the provider's answer is malformed.") from error
+            raise BadAnswer(_MALFORMED) from error
 
     def _judge(self, choices: list[dict[str, bytes]], messages: list[dict[str, bytes]]) -> str:
         """The first choice's finish reason. Raises ProviderError where there is no answer to finish."""

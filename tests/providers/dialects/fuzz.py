@@ -53,7 +53,16 @@ def event(random: Random) -> str:
     """One event, most of them sound."""
     if random.random() < 0.15:
         return random.choice(LINES) + random.choice(ENDS)
-    delta = {
+    choice = f'"index":{random.choice((0, 0, 0, 0, 1, 10**30, -1))},"delta":{{{members(random)}}}'
+    if random.random() < 0.3:
+        choice += f',"finish_reason":{random.choice(FINISHES)}'
+    more = f',"usage":{random.choice(USAGES)}' if random.random() < 0.2 else ""
+    return f'data: {{"choices":[{{{choice}}}]{more}}}' + random.choice(ENDS)
+
+
+def members(random: Random, often_as: float = 1.0) -> str:
+    """Of a delta or a message."""
+    chosen = {
         name: random.choice(values)
         for name, values, often in (
             ("role", ('"assistant"', "null", "7"), 0.2),
@@ -64,19 +73,29 @@ def event(random: Random) -> str:
             ("tool_calls", CALLS, 0.3),
             ("x", TEXTS, 0.1),
         )
-        if random.random() < often
+        if random.random() < often * often_as
     }
-    members = ",".join(f'"{name}":{value}' for name, value in delta.items())
-    choice = f'"index":{random.choice((0, 0, 0, 0, 1, 10**30, -1))},"delta":{{{members}}}'
-    if random.random() < 0.3:
-        choice += f',"finish_reason":{random.choice(FINISHES)}'
-    more = f',"usage":{random.choice(USAGES)}' if random.random() < 0.2 else ""
-    return f'data: {{"choices":[{{{choice}}}]{more}}}' + random.choice(ENDS)
+    return ",".join(f'"{name}":{value}' for name, value in chosen.items())
 
 
 def stream(random: Random) -> bytes:
     """A stream, often damaged."""
-    data = bytearray("".join(event(random) for _ in range(random.randrange(8))).encode())
+    return damaged(random, "".join(event(random) for _ in range(random.randrange(8))))
+
+
+def answer(random: Random) -> bytes:
+    """A complete answer, often damaged."""
+    choices = []
+    for _ in range(random.choice((0, 1, 1, 1, 2))):
+        message = members(random, 1.4)
+        finish = f',"finish_reason":{random.choice(FINISHES)}' if random.random() < 0.8 else ""
+        choices.append(f'{{"index":0,"message":{{{message}}}{finish}}}')
+    more = f',"usage":{random.choice(USAGES)}' if random.random() < 0.5 else ""
+    return damaged(random, f'{{"id":"x","choices":[{",".join(choices)}]{more}}}')
+
+
+def damaged(random: Random, text: str) -> bytes:
+    data = bytearray(text.encode())
     for _ in range(random.choice((0, 0, 0, 1, 2, 5))):
         if data:
             at = random.randrange(len(data))

@@ -46,12 +46,8 @@ def test_no_input_raises_anything_but_an_error_of_ours(seed: int) -> None:
         in_pieces = read(dialect, envelope, fuzz.cut(random, data))
         assert ids_aside(at_once) == ids_aside(in_pieces), where
         readable(at_once, where)
-        try:
-            json.loads(dialect.whole(data, envelope).render(Tail()))
-        except ProviderError:
-            pass
-        except Exception as error:
-            raise AssertionError(where) from error
+        for answer in (data, fuzz.answer(random)):
+            complete(dialect, envelope, answer, f"seed {seed}, input {number}, {dialect.name}: {answer!r}")
         assert len(at_once) <= 4_000 + 12 * len(data), where
 
 
@@ -66,6 +62,19 @@ def read(dialect: Dialect, envelope: Envelope, pieces: list[bytes]) -> bytes:
         return out + reader.finish(Tail())
     assert isinstance(reader.error, ProviderError)
     return out + reader.fail(reader.error, 502, {}, Tail())
+
+
+def complete(dialect: Dialect, envelope: Envelope, data: bytes, where: str) -> None:
+    try:
+        whole = dialect.whole(data, envelope)
+        made = json.loads(whole.render(Tail()))
+        assert isinstance(made["choices"], list)
+        assert whole.produced >= 0
+        assert len(whole.thoughts) <= 128
+    except ProviderError:
+        pass
+    except Exception as error:
+        raise AssertionError(where) from error
 
 
 def ids_aside(out: bytes) -> bytes:
