@@ -17,13 +17,14 @@ import httpx
 import pytest
 import yaml
 
-from providers.sandbox import overloaded
+from providers.sandbox import overloaded, rate_limited
 from router.state.values import Status
 from tests.dashboard.scene import MODEL, Scene, scene
 from tests.e2e.talk import get
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KEY = "sk-to-0123456789abcdef0123"
+SMALL = "sk-to-fedcba9876543210fedc"
 AUTH = {"authorization": f"Bearer {KEY}"}
 LONE = "moonshotai/kimi-k2"
 """A model with one endpoint, which is made to fail."""
@@ -90,12 +91,15 @@ async def until_data(client: httpx.AsyncClient, expression: str, within: float =
 
 
 async def keep_busy(stage: Scene) -> None:
-    """Answers, failing attempts, fallbacks, and a model of which no endpoint is left. Until cancelled."""
+    """Answers, a provider that fails always, fallbacks, a model of which no endpoint is left. Until cancelled."""
     stage.boxes["openrouter"].always(overloaded())
+    stage.boxes["openrouter"].always(rate_limited(retry_after=600), LONE)
+    order = {"order": ["openrouter", "moonshot"]}
     while True:
-        await stage.ask(headers=AUTH)
-        await stage.ask(headers=AUTH, stream=True)
+        await stage.ask(headers=AUTH, provider=order)
+        await stage.ask(headers=AUTH, stream=True, provider=order)
         await stage.ask(headers=AUTH, model=LONE)
+        await stage.ask(headers={"authorization": f"Bearer {SMALL}"})
         await asyncio.sleep(0.1)
 
 
@@ -109,10 +113,13 @@ def expressions() -> list[str]:
 
 @needs_prometheus
 async def test_every_panel_and_every_alert_finds_its_data(tmp_path: Path) -> None:
-    auth = {"mode": "keys", "keys": [{"name": "first", "key_env": "FIRST_KEY", "limit_usd": 0.05}]}
-    health = {"breaker_ejection": 3000, "breaker_ejection_max": 3000, "breaker_failures": 8}
+    small = {"name": "small", "key_env": "SMALL_KEY", "limit_usd": 0.03}
+    auth = {"mode": "keys", "keys": [{"name": "first", "key_env": "FIRST_KEY"}, small]}
+    health = {"breaker_failures": 100000}
     dead = f"127.0.0.1:{free_port()}"
-    async with scene(tmp_path, {"FIRST_KEY": KEY}, auth=auth, health=health, retries={"backoff": 0}) as stage:
+    async with scene(
+        tmp_path, {"FIRST_KEY": KEY, "SMALL_KEY": SMALL}, auth=auth, health=health, retries={"backoff": 0}
+    ) as stage:
         stage.gateway.metrics._state_of = lambda: Status(ok=False, reason="away", errors=1)
         target = stage.url.removeprefix("http://")
         folder = tmp_path / "prometheus"
