@@ -41,6 +41,7 @@ from router.health import Health
 from router.learning import Learning
 from router.ledger import Recorder
 from router.metrics import Metrics
+from router.recall import Memory
 from router.reload import Reloader, signature
 from router.retention import keep
 from router.served import Observer
@@ -79,7 +80,8 @@ class Gateway:
         self.siblings: Siblings | None = None
         """The other workers, where there are some."""
         learning = Learning()
-        observers: list[Observer] = [learning]
+        memory = Memory(self.store.reasoning)
+        observers: list[Observer] = [learning, memory]
         self._upstreams = Upstreams()
         self._setups: list[Setup] = []
         """The one in force, and those that requests still use."""
@@ -89,6 +91,7 @@ class Gateway:
             observers,
             Budget(self.store.spend),
             Stickiness(self.store.sticky),
+            memory,
             rng or random.Random(),
             learned=learning.of,
         )

@@ -23,6 +23,7 @@ from providers.transport.base import Response
 from router.ask import Ask
 from router.facts import Ticket
 from router.outcome import Outcome
+from router.recall import NOTHING, Recalled
 from router.rescue.ways import Way
 
 MAX_ANSWER = 64 * 1024 * 1024
@@ -45,6 +46,7 @@ class Job:
     timeouts: Timeouts
     deadline: float
     """On the loop's clock: when the whole request's time is over."""
+    recalled: Recalled = NOTHING
 
     @property
     def patience(self) -> float:
@@ -177,6 +179,8 @@ class Attempt:
             supports=endpoint.supports,
             reasoning_mandatory=endpoint.reasoning_mandatory,
             provider=endpoint.provider.slug,
+            recalled=self._job.recalled.thoughts,
+            origins=self._job.recalled.origins,
         )
         if self._way is not None:
             call = self._way.call(call)
@@ -195,7 +199,7 @@ class Attempt:
             created=job.created,
             exclude_reasoning=job.ask.exclude_reasoning,
             usage_chunk=job.ask.usage_chunk,
-            remember="tools" in job.ask.parameters,
+            remember=True,
             extract=endpoint.extract,
         )
 
@@ -320,6 +324,7 @@ class Attempt:
             cost=self.endpoint.rates.cost(usage) if usage is not None else Decimal(0),
             finish_reason=source.finish_reason if source is not None else None,
             upstream_status=self._response.status if self._response is not None else None,
+            thoughts=source.thoughts if source is not None and error is None else (),
             hedged=self._hedged,
             rescue=self._way.how if self._way is not None else None,
         )

@@ -29,6 +29,7 @@ from router.outcome import Outcome
 from router.plan import Context, Plan, make
 from router.policy import STRATEGIES
 from router.preferences import Effective, for_model, merge
+from router.recall import Memory
 from router.request import ANYONE, Caller, Request
 from router.rescue.rescue import insurance
 from router.retry import Sleep
@@ -76,6 +77,7 @@ class Core:
         observers: Sequence[Observer],
         budget: Budget,
         stickiness: Stickiness,
+        memory: Memory,
         rng: Random,
         sleep: Sleep = asyncio.sleep,
         learned: Callable[[str], Learned] = nothing,
@@ -89,6 +91,7 @@ class Core:
         self._observers = observers
         self._budget = budget
         self._stickiness = stickiness
+        self._memory = memory
         self._rng = rng
         self._sleep = sleep
         self._hedges = Allowance()
@@ -153,6 +156,7 @@ class Core:
         stuck = await self._stickiness.find(ask, request)
         setup = self.setup
         settings = setup.settings
+        recalled = await self._memory.recall(ask, request)
         decision = Decision(ask, self.plan(ask, request.caller, stuck))
         grant = await self._budget.admit(request, decision.expected_cost, settings.timeouts.total)
         setup.users += 1
@@ -163,6 +167,7 @@ class Core:
             client_headers=request.headers,
             timeouts=settings.timeouts,
             deadline=request.received + settings.timeouts.total,
+            recalled=recalled,
         )
         dispatcher = Dispatcher(
             setup.clients, self.health, settings.retries, self._sleep, self._settled, settings.hedge, self._hedges

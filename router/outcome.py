@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from providers.dialects.base import Usage
 from providers.errors import Cancelled, ProviderError
+from providers.reasoning_memory import Thought
 from router.catalogue import Endpoint
 
 
@@ -29,6 +30,8 @@ class Outcome:
     cost: Decimal = Decimal(0)
     """USD by our price."""
     finish_reason: str | None = None
+    thoughts: tuple[Thought, ...] = ()
+    """Reasoning worth remembering: what came before tool calls, and signed blocks."""
     upstream_status: int | None = None
     hedged: bool = False
     """It was started beside one that was slow to begin."""

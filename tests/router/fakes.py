@@ -20,6 +20,7 @@ from config.secrets import Off
 from providers.client import Client
 from providers.dialects.base import Call, Envelope, Tail, Usage
 from providers.errors import Broken, EmptyAnswer, ProviderError, ServerFault
+from providers.reasoning_memory import Thought
 from providers.transport.base import Header
 from router import catalogue
 from router.ask import Ask, parse
@@ -218,6 +219,7 @@ class FakeReader:
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.produced = 0
+        self.thoughts: tuple[Thought, ...] = ()
 
     def feed(self, data: bytes) -> bytes:
         out = b""
@@ -252,6 +254,7 @@ class FakeWhole:
     usage: Usage | None = field(default_factory=lambda: Usage(prompt=10, completion=5))
     finish_reason: str | None = "stop"
     produced: int = 20
+    thoughts: tuple[Thought, ...] = ()
 
     def render(self, tail: Tail) -> bytes:
         return self.data

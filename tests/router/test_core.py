@@ -18,9 +18,10 @@ from router.errors import ApiError, Busy, Exhausted, UnknownModel
 from router.health import Health
 from router.metrics import Metrics
 from router.outcome import Outcome
+from router.recall import Memory
 from router.request import Request
 from router.served import Served
-from router.state.memory import LocalSpend, LocalSticky
+from router.state.memory import LocalReasoning, LocalSpend, LocalSticky
 from router.state.spend import SpendBook
 from router.sticky import Stickiness
 from tests.router.fakes import FakeResponse, Script, World, ask, client, good, offer, run, world
@@ -58,6 +59,7 @@ class Gate:
             [self.log, self.metrics],
             Budget(LocalSpend(SpendBook(self.loop.time, self.loop.time))),
             Stickiness(LocalSticky(lambda: 0.0)),
+            Memory(LocalReasoning(lambda: 0.0)),
             Random(1),
         )
 

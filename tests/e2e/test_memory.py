@@ -1,0 +1,114 @@
+"""Reasoning that a client does not send back is restored by the gateway; what one issuer signed no other is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from providers.sandbox import Answer, Sandbox, ToolCall, server_error
+from tests.e2e.harness import Bench, Offer
+from tests.e2e.talk import Said, ask, post
+
+THOUGHT = 'Two cities — "京都" and\nZürich.'
+CALL = Answer(content="", reasoning=THOUGHT, tool_calls=(ToolCall("weather", '{"city": "京都"}', id="call_1"),))
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
+USER = {"role": "user", "content": "Weather?"}
+BARE = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "4 °C"}
+
+
+def assistant(box: Sandbox) -> dict[str, Any]:
+    """The assistant's message as the provider got it."""
+    return next(message for message in box.requests[-1].json["messages"] if message["role"] == "assistant")
+
+
+async def first_turn(gateway: Any, stream: bool) -> Said:
+    return await post(gateway, ask(stream, messages=[USER], tools=TOOLS))
+
+
+async def second_turn(gateway: Any, message: dict[str, Any], **extra: Any) -> Said:
+    return await post(gateway, ask(messages=[USER, message, RESULT], tools=TOOLS, **extra))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_reasoning_is_restored_for_a_client_that_sends_none_back(bench: Bench, stream: bool) -> None:
+    box = await bench.box("moonshot")
+    box.answer(CALL)
+    gateway = await bench.gateway([Offer(box, "only")])
+    assert (await first_turn(gateway, stream)).status == 200
+    assert (await second_turn(gateway, BARE)).status == 200
+    assert assistant(box)["reasoning_content"] == THOUGHT
+
+
+async def test_reasoning_of_one_provider_is_restored_at_another(bench: Bench) -> None:
+    styled, plain = await bench.box("openrouter"), await bench.box("moonshot")
+    styled.answer(CALL)
+    gateway = await bench.gateway(
+        [Offer(styled, "styled"), Offer(plain, "plain")], preferences={"default": {"order": ["styled"]}}
+    )
+    assert (await first_turn(gateway, True)).status == 200
+    styled.always(server_error())
+    assert (await second_turn(gateway, BARE)).status == 200
+    assert assistant(plain)["reasoning_content"] == THOUGHT
+
+
+async def test_what_the_client_sends_wins_over_the_memory(bench: Bench) -> None:
+    box = await bench.box("moonshot")
+    box.answer(CALL)
+    gateway = await bench.gateway([Offer(box, "only")])
+    await first_turn(gateway, False)
+    await second_turn(gateway, {**BARE, "reasoning_content": "My own."})
+    assert assistant(box)["reasoning_content"] == "My own."
+
+
+async def test_one_clients_memory_is_not_anothers(bench: Bench) -> None:
+    keys = [{"name": name, "key_env": name.upper()} for name in ("one", "two")]
+    secrets = {"ONE": "sk-to-0123456789abcdefghij", "TWO": "sk-to-zyxwvutsrqponmlkjihg"}
+    box = await bench.box("moonshot")
+    box.answer(CALL)
+    gateway = await bench.gateway([Offer(box, "only")], environ=secrets, auth={"mode": "keys", "keys": keys})
+    turn = ask(messages=[USER], tools=TOOLS)
+    assert (await post(gateway, turn, authorization=f"Bearer {secrets['ONE']}")).status == 200
+    second = ask(messages=[USER, BARE, RESULT], tools=TOOLS)
+    assert (await post(gateway, second, authorization=f"Bearer {secrets['TWO']}")).status == 200
+    assert assistant(box)["reasoning_content"].strip() == ""
+    assert (await post(gateway, second, authorization=f"Bearer {secrets['ONE']}")).status == 200
+    assert assistant(box)["reasoning_content"] == THOUGHT
+
+
+SIGNED = [
+    {"type": "reasoning.text", "text": "Hm.", "format": "anthropic-claude-v1", "index": 0},
+    {"type": "reasoning.text", "signature": "c2lnbmVk", "format": "anthropic-claude-v1", "index": 0},
+    {"type": "reasoning.encrypted", "data": "ZW5j", "format": "anthropic-claude-v1", "index": 1},
+]
+
+
+async def test_signed_blocks_go_back_to_their_issuer_only(bench: Bench) -> None:
+    one, two = await bench.box("openrouter"), await bench.box("openrouter")
+    details = tuple(json.dumps([entry]) for entry in SIGNED)
+    one.answer(Answer(content="", reasoning_details=details, tool_calls=CALL.tool_calls))
+    gateway = await bench.gateway([Offer(one, "one"), Offer(two, "two")], preferences={"default": {"order": ["one"]}})
+    said = await first_turn(gateway, True)
+    held = [
+        entry
+        for event in said.events[:-1]
+        for choice in event["choices"]
+        for entry in choice["delta"].get("reasoning_details", [])
+    ]
+    assert held == SIGNED
+    merged = [
+        {"type": "reasoning.text", "text": "Hm.", "signature": "c2lnbmVk", "format": "anthropic-claude-v1", "index": 0},
+        SIGNED[2],
+    ]
+    one.always(server_error())
+    assert (await second_turn(gateway, {**BARE, "reasoning_details": merged})).status == 200
+    assert "reasoning_details" not in assistant(two)
+    one.always(None)
+    assert (await second_turn(gateway, {**BARE, "reasoning_details": merged})).status == 200
+    assert assistant(one)["reasoning_details"] == merged
