@@ -10,6 +10,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from providers.errors import BadAnswer, Broken, Unreachable
 from providers.transport.base import MAX_HEAD_BYTES, MAX_HEADERS
+from providers.transport.dial import Dialled
 from providers.transport.origin import reason_of
 
 HIGH_WATER = 256 * 1024
@@ -22,7 +23,7 @@ class _Refusal(Exception):
     """Raised in a parser's callback: this answer is not one we accept."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Dialled):
     """An exchange is `ask`, then `read` until b"". Whoever cancels either finds the connection closed."""
 
     __slots__ = (

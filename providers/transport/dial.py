@@ -1,4 +1,4 @@
-"""Connects: resolves a name, races its addresses (happy eyeballs, RFC 8305), makes TLS."""
+"""Connects: resolves a name, races its addresses (happy eyeballs, RFC 8305), has a proxy tunnel, makes TLS."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from providers.errors import ConnectTimeout, Unreachable
-from providers.transport.connection import Connection
 from providers.transport.origin import Origin, reason_of
+from providers.transport.proxy import Proxy
 
 ATTEMPT_DELAY = 0.25
 """Seconds an address is given before the next is tried beside it."""
 
 _PENDING = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
+
+
+class Dialled(asyncio.Protocol):
+    """What is to be connected."""
+
+    __slots__ = ()
+
+    def abort(self, error: Exception | None = None) -> None:
+        """Close at once, connected or not."""
 
 
 class Address(NamedTuple):
@@ -35,22 +44,41 @@ def default_context() -> ssl.SSLContext:
     return context
 
 
-async def dial(connection: Connection, origin: Origin, context: ssl.SSLContext | None, timeout: float) -> None:
-    """Connect `connection` to `origin` within `timeout` seconds, name resolution and TLS included.
+async def dial(
+    connection: Dialled,
+    origin: Origin,
+    context: ssl.SSLContext | None,
+    timeout: float,  # seconds
+    proxy: Proxy | None = None,
+) -> None:
+    """Connect `connection` to `origin` within `timeout`; name resolution, a proxy's answer and TLS are included.
 
     Raises Unreachable, ConnectTimeout. However it ends, no socket is left behind.
     """
+    where = f"{origin} through the proxy {proxy}" if proxy else str(origin)
     try:
         async with asyncio.timeout(timeout):
-            sock = await _Race(await resolve(origin.host, origin.port)).winner()
+            sock = await _reach(origin, proxy)
             await _adopt(connection, sock, context, origin.host)
     except TimeoutError as error:
-        raise ConnectTimeout(f"could not connect to {origin} within {timeout:g} s") from error
+        raise ConnectTimeout(f"could not connect to {where} within {timeout:g} s") from error
     except OSError as error:
-        raise Unreachable(f"could not connect to {origin}: {reason_of(error)}") from error
+        raise Unreachable(f"could not connect to {where}: {reason_of(error)}") from error
 
 
-async def _adopt(connection: Connection, sock: socket.socket, context: ssl.SSLContext | None, host: str) -> None:
+async def _reach(origin: Origin, proxy: Proxy | None) -> socket.socket:
+    first = proxy or origin
+    sock = await _Race(await resolve(first.host, first.port)).winner()
+    if proxy is not None:
+        try:
+            await proxy.tunnel(sock, origin.host, origin.port)
+        except BaseException:
+            sock.close()
+            raise
+    return sock
+
+
+async def _adopt(connection: Dialled, sock: socket.socket, context: ssl.SSLContext | None, host: str) -> None:
     try:
         await asyncio.get_running_loop().create_connection(
             lambda: connection, sock=sock, ssl=context, server_hostname=host if context else None

@@ -12,6 +12,7 @@ from providers.transport.connection import Connection
 from providers.transport.dial import default_context, dial
 from providers.transport.origin import Origin, RequestHead
 from providers.transport.pool import IdleConnections, Slots
+from providers.transport.proxy import Proxy
 
 
 class LeanResponse:
@@ -57,12 +58,15 @@ class LeanResponse:
 class LeanTransport:
     """See `Transport`. Redirects are answers like any other, proxies of the environment are not used."""
 
-    def __init__(self, base_url: str, limits: Limits, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, base_url: str, limits: Limits, ssl_context: ssl.SSLContext | None = None, proxy: Proxy | None = None
+    ) -> None:
         """Without an `ssl_context`, https verifies against the system's trust store. Raises ValueError."""
         self._origin = Origin.parse(base_url)
         self._context = (ssl_context or default_context()) if self._origin.secure else None
         self._head = RequestHead(self._origin)
         self._limits = limits
+        self._proxy = proxy
         self._slots = Slots(limits.connections)
         self._idle: IdleConnections | None = None
         self._open: set[Connection] = set()
@@ -104,7 +108,7 @@ class LeanTransport:
             self._idle = IdleConnections(loop, self._limits.keepalive, self._limits.idle_connections)
         connection = Connection(loop, str(self._origin), self._lost)
         if not self._closed:
-            await dial(connection, self._origin, self._context, self._limits.connect_timeout)
+            await dial(connection, self._origin, self._context, self._limits.connect_timeout, self._proxy)
             if not connection.closed:
                 self._open.add(connection)
         if self._closed:
