@@ -46,7 +46,11 @@ EXCLUSIONS: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"max_price": {"request": 0}}, {}),
     ({"only": ["moon"], "ignore": ["moon/int4"]}, {"comet": "only", "moon/int4": "ignore"}),
     ({"only": ["moon"], "max_price": {"prompt": 1}}, {"comet": "only", "moon/int4": "max_price"}),
-    ({"order": ["moon/int4"], "ignore": ["moon/int4"]}, {"moon/int4": "ignore"}),
+    (
+        {"order": ["moon/int4"], "ignore": ["moon/int4"]},
+        {"moon/int4": "ignore", FEW: "order", "comet": "order"},
+    ),
+    ({"order": ["moon/int4", "comet"], "ignore": ["moon/int4"]}, {"moon/int4": "ignore"}),
     ({"order": ["moon/int4"], "max_price": {"prompt": 2}}, {"moon/int4": "max_price"}),
 ]
 
