@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import time
@@ -256,6 +257,28 @@ async def test_cancelled_commands_leave_no_answers_and_no_reservations_behind(st
         assert await store.sticky.get(f"c{number}") == f"v{number}"
     await store.flush(5.0)
     assert await total(store) == (USD(0), USD(0))
+
+
+async def test_a_failure_nobody_waits_for_any_more_is_nobodys(store: RedisStore) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    fail = asyncio.Event()
+
+    async def work() -> None:
+        await fail.wait()
+        raise ConnectionError("gone")
+
+    asked = asyncio.ensure_future(store._guard.call(work))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.wait([asked])
+    fail.set()
+    async with asyncio.timeout(5):
+        while any(task.get_name() == "state: redis command" for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.01)
+    gc.collect()
+    assert not complaints
 
 
 async def test_redis_not_there_at_the_start_is_said(own_redis: RedisServer) -> None:

@@ -20,6 +20,6 @@ async def bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterat
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
     """A server of the test's own, that may be frozen and killed. Its writes survive it."""
-    server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+    server = RedisServer("--appendonly", "yes")
     yield server
     server.close()

@@ -70,12 +70,16 @@ class Guard:
         """Whatever redis-py is doing, this ends in time. A caller who is cancelled leaves the command to end well."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         spawn(_answering(work, answer), "state: redis command")
-        for seconds in (patience, GRACE):
-            await asyncio.wait([answer], timeout=seconds)
-            if answer.done():
-                return answer.result()
-        answer.cancel()
-        raise TimeoutError
+        try:
+            for seconds in (patience, GRACE):
+                await asyncio.wait([answer], timeout=seconds)
+                if answer.done():
+                    return answer.result()
+            raise TimeoutError
+        finally:
+            # Whoever asked may be gone: what comes now, or came at the same moment, is nobody's.
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()
 
     async def _timed(self, seconds: float, tag: str) -> None:
         self._slow = self._slow + 1 if seconds > SLOW else 0
