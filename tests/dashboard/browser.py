@@ -7,9 +7,11 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from playwright.async_api import Browser, Page, Request, async_playwright
 
+Scheme = Literal["light", "dark"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -55,10 +57,10 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def page_of(browser: Browser, watch: Watch, width: int, scheme: str = "light") -> AsyncIterator[Page]:
+async def page_of(browser: Browser, watch: Watch, width: int, scheme: Scheme = "light") -> AsyncIterator[Page]:
     context = await browser.new_context(
         viewport={"width": width, "height": 900},
-        color_scheme="dark" if scheme == "dark" else "light",
+        color_scheme=scheme,
         timezone_id="UTC",
         locale="en-GB",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
 import time
 from pathlib import Path
@@ -11,12 +10,18 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from providers.sandbox import Slow, overloaded
-from tests.dashboard.browser import Watch, chromium, page_of
+from tests.dashboard.browser import Scheme, Watch, chromium, page_of
 from tests.dashboard.history import rows
 from tests.dashboard.scene import ANSWER, Scene, scene
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "screenshots"
-SIZES = ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"))
+PICTURES: dict[tuple[int, Scheme], tuple[str, ...] | None] = {
+    (1280, "light"): None,
+    (1280, "dark"): ("overview", "providers", "request"),
+    (390, "light"): ("overview", "providers", "request"),
+}
+"""Which pages are taken at which width and theme; None: all."""
+TALLEST = 1400
 HOURS = 80
 
 
@@ -27,11 +32,12 @@ async def main(folder: Path = FOLDER) -> None:
             await stage.gateway.store.ledger.append(list(rows(time.time() - 60, HOURS)))
             await traffic(stage)
             watch = Watch(stage.url)
-            for width, scheme in SIZES:
+            for (width, scheme), wanted in PICTURES.items():
                 async with page_of(browser, watch, width, scheme) as page:
                     for name, path in (await stage.pages()).items():
-                        await page.goto(f"{stage.url}/dashboard{path}")
-                        await shoot(page, folder / f"{name}-{width}-{scheme}.png")
+                        if wanted is None or name in wanted:
+                            await page.goto(f"{stage.url}/dashboard{path}")
+                            await shoot(page, folder / f"{name}-{width}-{scheme}.png")
             assert not watch.complaints, watch.complaints
 
 
@@ -47,9 +53,12 @@ async def traffic(stage: Scene) -> None:
 
 
 async def shoot(page: Page, file: Path) -> None:
-    await page.wait_for_load_state("networkidle")
-    with contextlib.suppress(AssertionError):
-        await page.screenshot(path=file, full_page=True, clip=None, scale="css")
+    assert page.viewport_size is not None
+    width = page.viewport_size["width"]
+    height = int(await page.evaluate("document.documentElement.scrollHeight"))
+    await page.set_viewport_size({"width": width, "height": min(TALLEST, height)})
+    await page.screenshot(path=file, animations="disabled")
+    await page.set_viewport_size({"width": width, "height": 900})
 
 
 if __name__ == "__main__":
