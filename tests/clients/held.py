@@ -128,7 +128,7 @@ def _usage(scene: Scene) -> Json:
         "total": prompt + completion,
         "cached": cached,
         # The simulated OpenAI-compatible server does not report them.
-        "reasoning": 0 if scene.dialect == "openai" else answer.reasoning_tokens,
+        "reasoning": 0 if scene.box[0] == "openai" else answer.reasoning_tokens,
         "cost": float(cost),
     }
 

@@ -23,22 +23,14 @@ class Known:
     """Columns that are all right all the same."""
 
 
-_FORGETFUL = ("openai-python, known fields", "openai-node, known fields")
-
 KNOWN = (
-    Known(
-        _FORGETFUL,
-        ("reasoning sent back",),
-        "sends back only the fields of OpenAI's API, so nothing of the reasoning; only a memory by tool-call id in the"
-        " gateway can restore it (until then such a provider is sent a placeholder where it insists)",
-    ),
     Known(
         ("openai-node",),
         ("reasoning sent back",),
         "`finalChatCompletion()` keeps only the last delta of a field that it does not know, so a fragment goes back;"
         " its chunks have everything",
         ways=("stream",),
-        but=("openrouter, encrypted",),
+        but=("openrouter, encrypted", "mistral"),
     ),
     Known(
         ("@openrouter/ai-sdk-provider",),
@@ -50,9 +42,8 @@ KNOWN = (
     Known(
         ("pydantic-ai OpenAIChatModel", "litellm openrouter/", "litellm openai/", "@ai-sdk/openai-compatible"),
         ("reasoning sent back",),
-        "knows no `reasoning_details`: the text of signed reasoning comes back without its signature, encrypted"
-        " reasoning not at all",
-        columns=("openrouter, signed", "openrouter, encrypted"),
+        "knows no `reasoning_details`, so the text of signed reasoning comes back without its signature",
+        columns=("openrouter, signed",),
     ),
     Known(
         ("langchain-openrouter",),

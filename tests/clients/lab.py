@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any
 
-from config.schema import Provider
+from config.profiles import TAKEN_BY
 from providers.dialects import REGISTRY as ENGINES
 from providers.dialects.engine import ProfileDialect
 from providers.dialects.profile import Profile
 from providers.sandbox import REGISTRY, Answer, Received, Sandbox
-from providers.sandbox.stage import Played
+from providers.sandbox.reply import Reply
+from providers.sandbox.stage import Bend, Played, Stage
 from tests.e2e.harness import Bench, Offer, Running
 
 DIALECTS = tuple(REGISTRY)
 """Kinds of upstream with a simulated provider of their own."""
 
-PROFILES = tuple(name for name in ENGINES if name in get_args(Provider.model_fields["dialect"].annotation))
-"""Every kind of upstream a configuration can name."""
+PROFILES = tuple(ENGINES)
+"""Every kind of upstream a configuration can name, as dialect or as profile."""
 
 PROMPT, COMPLETION, CACHED = Decimal("0.60"), Decimal("2.50"), Decimal("0.15")
 """USD per million tokens."""
@@ -38,10 +39,21 @@ TOOLS = [
 
 
 @dataclass(frozen=True)
+class Unasked(Bend):
+    """An answer whose stream reports its usage though nobody asked."""
+
+    of: Answer
+
+    def reply(self, stage: Stage) -> Reply:
+        return replace(stage, asked=replace(stage.asked, include_usage=True)).reply(self.of)
+
+
+@dataclass(frozen=True)
 class Scene:
     """One provider, and the behaviour of it that a test is about."""
 
     dialect: str
+    """Or a profile that speaks one with an accent of its own."""
     name: str
     """Lower-case letters and hyphens."""
     answer: Answer
@@ -60,12 +72,20 @@ class Scene:
 
     @property
     def box(self) -> tuple[str, dict[str, Any]]:
-        """The simulated provider that plays it, and its options: a vendor without one of its own is played by an
-        OpenAI-compatible server that speaks the vendor's reasoning field."""
+        """The simulated provider that plays it, and its options: a vendor without one of its own is played by one of
+        its dialect that speaks the vendor's reasoning field."""
         if self.dialect in REGISTRY:
             return self.dialect, {}
-        reads = profile(self.dialect).reads
-        return ("openrouter", {}) if reads == "details" else ("openai", {"reasoning_field": reads})
+        if self.dialect in TAKEN_BY["cometapi"]:
+            return "cometapi", {}
+        return "openai", {"reasoning_field": profile(self.dialect).reads or "reasoning_content"}
+
+    @property
+    def plays(self) -> Played:
+        """What the simulated provider does."""
+        if self.played is None and profile(self.dialect).counts_unasked:
+            return Unasked(self.answer)
+        return self.played or self.answer
 
     @property
     def upstream(self) -> str:
@@ -108,7 +128,7 @@ async def lab(bench: Bench, scenes: list[Scene], **sections: Any) -> Lab:
         if scene.dialect not in boxes:
             kind, options = scene.box
             boxes[scene.dialect] = await bench.box(kind, **options)
-        boxes[scene.dialect].always(scene.played or scene.answer, scene.upstream)
+        boxes[scene.dialect].always(scene.plays, scene.upstream)
     offers = [_offer(scene, boxes[scene.dialect]) for scene in scenes]
     quick = {"rescue": {"mode": "off"}, "retries": {"backoff": 0.01}, "hedge": {"after": "off"}}
     return Lab(await bench.gateway(offers, **{**quick, **sections}), boxes)
@@ -117,4 +137,5 @@ async def lab(bench: Bench, scenes: list[Scene], **sections: Any) -> Lab:
 def _offer(scene: Scene, box: Sandbox) -> Offer:
     price = {"prompt": str(PROMPT), "completion": str(COMPLETION), "cache_read": str(CACHED)}
     endpoint = {"model": scene.upstream, "price": price}
-    return Offer(box, scene.slug, endpoint=endpoint, provider={"dialect": scene.dialect}, model=scene.model)
+    accent = {} if scene.dialect in REGISTRY else {"profile": scene.dialect}
+    return Offer(box, scene.slug, endpoint=endpoint, provider={"dialect": scene.box[0], **accent}, model=scene.model)

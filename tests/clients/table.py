@@ -134,7 +134,7 @@ def _reasoning_came_back(scene: Scene, assistant: Json) -> bool:
     fields = {name: assistant[name] for name in ("reasoning", "reasoning_content") if name in assistant}
     reads, text = profile(scene.dialect).reads, scene.answer.reasoning
     if reads != "details":
-        return fields == {reads: text} and "reasoning_details" not in assistant
+        return fields == ({reads: text} if reads else {}) and "reasoning_details" not in assistant
     details = assistant.get("reasoning_details") or []
     told = {said for said in (*fields.values(), "".join(one.get("text") or "" for one in details)) if said}
     return told == ({text} if text else set()) and _proofs(details) == _proofs(_issued(scene.answer))
@@ -152,9 +152,12 @@ def _proofs(details: list[Json]) -> list[str]:
 
 def rendered() -> str:
     """The table as Markdown."""
-    heads = ["client", "version", *(column.name for column in COLUMNS)]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for column in COLUMNS:
+        alike.setdefault(tuple(_cell(client, column) for client in CLIENTS), []).append(column.name)
+    heads = ["client", "version", *(", ".join(names) for names in alike.values())]
     rows = [heads, ["---"] * len(heads)]
-    rows += [[client.name, version(client), *(_cell(client, column) for column in COLUMNS)] for client in CLIENTS]
+    rows += [[client.name, version(client), *cells] for client, *cells in zip(CLIENTS, *alike, strict=True)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     notes = [f"{number}. {', '.join(one.misses)}: {one.reason}." for number, one in enumerate(KNOWN, 1)]
     return "\n".join([_HEAD, *lines, "", "Misses:", "", *notes, ""])
@@ -172,6 +175,7 @@ gateway with the unmodified client, the first not streamed, the second streamed:
 two parallel tool calls, then a second turn in which the client sends back what it holds, with the tools' results.
 Checked are: {", ".join(CHECKS)}.
 Reasoning must be shown once, and come back to the provider in the one field that it reads; a signature and an encrypted
-block must come back unchanged; where the answer is cut in its middle, the client must raise.
+block must come back unchanged; a provider that refuses reasoning must be sent none; an answer that is cut in its middle
+must raise.
 ✓ is all of it; a number says what is missed.
 """

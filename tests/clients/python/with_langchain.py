@@ -7,15 +7,15 @@ from typing import Any
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openrouter import ChatOpenRouter
 from run import Json, Play, Shown
+from with_openrouter import client
 
 
 class Chat:
     """ChatOpenRouter with tools bound."""
 
     def __init__(self, play: Play, model: str, stream: bool) -> None:
-        chat = ChatOpenRouter(model=model, api_key=play.key, base_url=play.base_url, timeout=30_000)
-        # Its `max_retries=0` leaves the SDK's own default, which tries again for an hour.
-        chat.client.sdk_configuration.retry_config = None
+        # Given a client, because its own `max_retries=0` leaves the SDK's default, which tries again for an hour.
+        chat = ChatOpenRouter(model=model, api_key=play.key, client=client(play.base_url, play.key))
         self._chat = chat.bind_tools(play.tools)
         self._messages: list[Any] = [HumanMessage(one["content"]) for one in play.messages]
         self._stream = stream

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from openai import AsyncOpenAI
 from run import Json, Play, Shown
 
 
+@cache
+def client(base_url: str, key: str) -> AsyncOpenAI:
+    """One for all conversations, as its users have it."""
+    return AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=30)
+
+
 class Helper:
     """`create()` and `.stream()`; the message goes back as the SDK made it."""
 
     def __init__(self, play: Play, model: str, stream: bool) -> None:
-        self._openai = AsyncOpenAI(base_url=play.base_url, api_key=play.key, max_retries=0, timeout=30)
+        self._openai = client(play.base_url, play.key)
         self._asked: Json = {"model": model, "tools": play.tools}
         self._messages: list[Any] = list(play.messages)
         self._stream = stream
@@ -36,7 +43,7 @@ class Plain:
     """`create()` and `create(stream=True)`; only the fields that OpenAI's API knows go back."""
 
     def __init__(self, play: Play, model: str, stream: bool) -> None:
-        self._openai = AsyncOpenAI(base_url=play.base_url, api_key=play.key, max_retries=0, timeout=30)
+        self._openai = client(play.base_url, play.key)
         self._asked: Json = {"model": model, "tools": play.tools}
         self._messages: list[Any] = list(play.messages)
         self._stream = stream

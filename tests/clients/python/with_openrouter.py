@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from openrouter import OpenRouter
 from run import Json, Play, Shown
 
 
+@cache
+def client(base_url: str, key: str) -> OpenRouter:
+    """One for all conversations; by itself it would try again for an hour."""
+    return OpenRouter(api_key=key, server_url=base_url, timeout_ms=30_000, retry_config=None)
+
+
 class Sdk:
     """`chat.send_async`, whole and streamed."""
 
     def __init__(self, play: Play, model: str, stream: bool) -> None:
-        self._sdk = OpenRouter(api_key=play.key, server_url=play.base_url, timeout_ms=30_000)
-        self._asked: Json = {"model": model, "tools": play.tools, "retries": None}
+        self._sdk = client(play.base_url, play.key)
+        self._asked: Json = {"model": model, "tools": play.tools}
         self._messages: list[Any] = list(play.messages)
         self._stream = stream
         self._message: Any = None

@@ -14,13 +14,14 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openrouter import OpenRouterProvider
 from pydantic_ai.tools import ToolDefinition
 from run import Json, Play, Shown
+from with_openai import client
 
 
 class _Direct:
     """A conversation with one of its models."""
 
     def __init__(self, play: Play, model: str, stream: bool) -> None:
-        openai = AsyncOpenAI(base_url=play.base_url, api_key=play.key, max_retries=0, timeout=30)
+        openai = client(play.base_url, play.key)
         self._model = self._made(model, openai)
         functions = [tool["function"] for tool in play.tools]
         tools = [
