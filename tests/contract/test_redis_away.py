@@ -273,6 +273,7 @@ async def test_a_failure_nobody_waits_for_any_more_is_nobodys(store: RedisStore)
     await asyncio.sleep(0)
     asked.cancel()
     await asyncio.wait([asked])
+    del asked
     fail.set()
     async with asyncio.timeout(5):
         while any(task.get_name() == "state: redis command" for task in asyncio.all_tasks()):
