@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -46,7 +47,7 @@ def endpoint_state(endpoint: Endpoint, health: Health) -> State:
     if endpoint.provider.off is not None:
         return State("off", endpoint.provider.off)
     standing = health.standing(endpoint)
-    left = f"for another {words.seconds(max(1.0, standing.until - health.now()))}"
+    left = f"for another {_whole(standing.until - health.now())}"
     if standing.unavailable == "ejected":
         overdue = standing.until <= health.now()
         return State("ejected", "a probe decides now" if overdue else f"{left}, after failures in a row")
@@ -61,6 +62,10 @@ def endpoint_state(endpoint: Endpoint, health: Health) -> State:
         return State("down", "half or more of its newest attempts failed")
     word = _TIERS.get(standing.tier)
     return ON if word is None else State(*word)
+
+
+def _whole(seconds: float) -> str:
+    return f"{max(1, math.ceil(seconds))} s" if seconds < 60 else words.seconds(seconds)
 
 
 def provider_state(provider: Provider, endpoints: Iterable[Endpoint], health: Health) -> State:

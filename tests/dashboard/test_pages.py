@@ -157,7 +157,7 @@ def test_numbers_are_written_for_people() -> None:
     assert [words.seconds(one) for one in (0.0004, 0.25, 3.0, 125.0, 7260.0)] == [
         "400 µs",
         "250 ms",
-        "3 s",
+        "3.00 s",
         "2 min 5 s",
         "2 h 1 min",
     ]
