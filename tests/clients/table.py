@@ -10,7 +10,7 @@ from typing import Any
 from providers.sandbox import Answer, Cut
 from tests.clients.held import Json, script_of
 from tests.clients.known import CUT, KNOWN, WAYS, known
-from tests.clients.lab import PROFILES, QUESTION, TOOLS, Scene, profile
+from tests.clients.lab import DIALECTS, PROFILES, QUESTION, TOOLS, Scene, profile
 from tests.clients.roster import CLIENTS, Client, version
 from tests.clients.scripts import ENCRYPTED, RICH, SIGNED
 
@@ -29,6 +29,11 @@ class Column:
     cut: Cut | None = None
     """How its connection ends in the middle of the answer; the client must raise."""
 
+    @property
+    def vendor(self) -> bool:
+        """Whether it is a dialect with an accent, which the client cannot see: a third of the clients will do."""
+        return self.dialect not in DIALECTS
+
 
 COLUMNS = (
     *(Column(name, name) for name in PROFILES),
@@ -42,11 +47,18 @@ Asked = tuple[Client, Column, str]
 
 def scenes(clients: Sequence[Client]) -> dict[Asked, Scene]:
     """A scene for each cell and way, of the cell's own so that what is sent in it can be told apart."""
-    asked = [(client, column, way) for client in clients for column in COLUMNS for way in WAYS]
+    asked = [(client, column, way) for client in clients for column in played_by(client) for way in WAYS]
     return {
         (client, column, way): Scene(column.dialect, f"cell-{number}", column.answer, column.cut)
         for number, (client, column, way) in enumerate(asked)
     }
+
+
+def played_by(client: Client) -> list[Column]:
+    """Every column, but of the vendors every third, each client beginning at another."""
+    turn = CLIENTS.index(client)
+    vendors = [column for column in COLUMNS if column.vendor]
+    return [column for column in COLUMNS if not column.vendor or (vendors.index(column) + turn) % 3 == 0]
 
 
 def given(asked: Mapping[Asked, Scene]) -> Json:
@@ -151,21 +163,26 @@ def _proofs(details: list[Json]) -> list[str]:
 
 
 def rendered() -> str:
-    """The table as Markdown."""
+    """The table as Markdown; columns that are alike in one."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for column in COLUMNS:
-        alike.setdefault(tuple(_cell(client, column) for client in CLIENTS), []).append(column.name)
-    heads = ["client", "version", *(", ".join(names) for names in alike.values())]
+        if not column.vendor:
+            alike.setdefault(tuple(_cell(client, [column]) for client in CLIENTS), []).append(column.name)
+    vendors = [column for column in COLUMNS if column.vendor]
+    theirs = [_cell(client, [column for column in played_by(client) if column.vendor]) for client in CLIENTS]
+    heads = ["client", "version", *(", ".join(names) for names in alike.values()), f"{len(vendors)} vendors"]
     rows = [heads, ["---"] * len(heads)]
-    rows += [[client.name, version(client), *cells] for client, *cells in zip(CLIENTS, *alike, strict=True)]
+    rows += [[client.name, version(client), *cells] for client, *cells in zip(CLIENTS, *alike, theirs, strict=True)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     notes = [f"{number}. {', '.join(one.misses)}: {one.reason}." for number, one in enumerate(KNOWN, 1)]
-    return "\n".join([_HEAD, *lines, "", "Misses:", "", *notes, ""])
+    about = f"Vendors, of which each client plays a third: {', '.join(column.name for column in vendors)}."
+    return "\n".join([_HEAD, *lines, "", about, "", "Misses:", "", *notes, ""])
 
 
-def _cell(client: Client, column: Column) -> str:
-    marks = [sorted(set(known(client.name, column.name, way).values())) for way in WAYS]
-    return " ".join("✓" if not numbers else f"[{','.join(map(str, numbers))}]" for numbers in marks)
+def _cell(client: Client, columns: Sequence[Column]) -> str:
+    """Both ways, over these columns."""
+    found = [{n for column in columns for n in known(client.name, column.name, way).values()} for way in WAYS]
+    return " ".join("✓" if not numbers else f"[{','.join(map(str, sorted(numbers)))}]" for numbers in found)
 
 
 _HEAD = f"""# What each client holds
