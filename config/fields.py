@@ -92,6 +92,17 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _proxy_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        whole = bool(parts.hostname) and parts.port != 0 and parts.path in ("", "/")
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError("must be a scheme, a host and a port, such as http://proxy.example:3128")
+    return value
+
+
 def _url_fault(value: str) -> str | None:
     if re.search(r"[\x00-\x20\x7f-\U0010ffff]", value):
         return "must not contain spaces or characters outside ASCII"
@@ -139,6 +150,7 @@ Upstream = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-
 Variable = Annotated[str, AfterValidator(_variable)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4_096, pattern=r"^[^\x00]+$")]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ProxyUrl = Annotated[str, Field(pattern=r"^(?:https?|socks5h?)://[^@\s?#]+$"), AfterValidator(_proxy_url)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -17,6 +18,7 @@ from config.fields import (
     HttpUrl,
     Label,
     Number,
+    ProxyUrl,
     Seconds,
     Share,
     Text,
@@ -128,7 +130,7 @@ class PreferenceSets(Frozen):
 class HttpxOptions(Frozen):
     """What the httpx transport can do beyond lean."""
 
-    proxy: Annotated[str, Field(pattern=r"^(?:https?|socks5h?)://[^@\s?#]+$")] | None = None
+    proxy: ProxyUrl | None = None
     http2: bool = False
     cert_file: FilePath | None = None
     key_file: FilePath | None = None
@@ -139,6 +141,8 @@ class HttpxOptions(Frozen):
     def _pair(self) -> Self:
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs cert_file beside it")
+        if self.http2 and self.proxy and self.proxy.startswith("https:"):
+            raise ValueError("http2: true goes through proxies of http:// and socks5:// only")
         return self
 
 
@@ -180,6 +184,8 @@ class Provider(Frozen):
             raise ValueError("needs exactly one of api_key_env, api_key_file and auth: none")
         if self.httpx is not None and self.transport != "httpx":
             raise ValueError("httpx: options need transport: httpx")
+        if self.httpx is not None and self.httpx.http2 and urlsplit(self.base_url).scheme != "https":
+            raise ValueError("httpx.http2: true needs a base_url of https://")
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ class Off:
 
 def resolve(provider: Provider, environ: Mapping[str, str]) -> Secret | Off | None:
     """The provider's key, why it is off, or None where it needs no key."""
-    if unreadable := _unreadable_certificates(provider):
-        return Off(unreadable)
+    if fault := _unreadable_certificates(provider) or _unusable_certificates(provider):
+        return Off(fault)
     if provider.api_key_env is not None:
         return variable(provider.api_key_env, environ)
     if provider.api_key_file is not None:
@@ -99,6 +100,23 @@ def _unreadable_certificates(provider: Provider) -> str | None:
                 file.read(1)
         except OSError as error:
             return f"{name} cannot be read: {error.strerror}"
+    return None
+
+
+def _unusable_certificates(provider: Provider) -> str | None:
+    """Tried out here, as the transport could only fail to be built."""
+    options, context = provider.httpx, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tried = ""
+    try:
+        for tried in filter(None, (provider.ca_file, options.ca_file if options else None)):
+            context.load_verify_locations(tried)
+        if options is not None and options.cert_file is not None:
+            tried = " with ".join(filter(None, (options.cert_file, options.key_file)))
+            # without a password given here, an encrypted key would make OpenSSL ask for one on the terminal
+            context.load_cert_chain(options.cert_file, options.key_file, password="")
+    except OSError as error:
+        reason = (getattr(error, "reason", None) or "not PEM, or encrypted").replace("_", " ").lower()
+        return f"{tried} cannot be used: {reason}"
     return None
 
 

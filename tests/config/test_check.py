@@ -291,6 +291,9 @@ def test_a_very_long_chain_of_fallbacks_is_no_problem(faults: Faults) -> None:
     assert "circle" in fault
 
 
+A_PROXY = "must be a scheme, a host and a port, such as http://proxy.example:3128"
+
+
 @pytest.mark.parametrize(
     ("provider", "expected"),
     [
@@ -309,6 +312,17 @@ def test_a_very_long_chain_of_fallbacks_is_no_problem(faults: Faults) -> None:
         (
             "transport: httpx, httpx: {proxy: 'http://u:p@proxy:1'}",
             "httpx.proxy: has characters that are not allowed here",
+        ),
+        ("transport: httpx, httpx: {proxy: 'socks5://proxy:99999'}", f"httpx.proxy: {A_PROXY}"),
+        ("transport: httpx, httpx: {proxy: 'socks5://:1080'}", f"httpx.proxy: {A_PROXY}"),
+        ("transport: httpx, httpx: {proxy: 'http://p:1/path'}", f"httpx.proxy: {A_PROXY}"),
+        (
+            "transport: httpx, httpx: {proxy: 'https://p:1', http2: true}",
+            "httpx: http2: true goes through proxies of http:// and socks5:// only",
+        ),
+        (
+            "base_url: 'http://h', transport: httpx, httpx: {http2: true}",
+            "httpx.http2: true needs a base_url of https://",
         ),
         (
             "headers: {Authorization: x}",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -94,8 +95,29 @@ def test_a_certificate_that_cannot_be_read_puts_the_provider_off(tmp_path: Path)
     expected = Off(f"{gone} cannot be read: No such file or directory")
     assert resolve(provider(auth="none", ca_file=str(gone)), {}) == expected
     assert resolve(provider(auth="none", transport="httpx", httpx={"cert_file": str(gone)}), {}) == expected
-    gone.write_text("pem")
+    trustme.CA().cert_pem.write_to_path(gone)
     assert resolve(provider(auth="none", ca_file=str(gone)), {}) is None
+
+
+def test_a_certificate_that_cannot_be_used_puts_the_provider_off(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    ours, other = ca.issue_cert("a.test"), ca.issue_cert("b.test")
+    cert, key, wrong, text = (tmp_path / name for name in ("cert.pem", "a.key", "b.key", "text.pem"))
+    ours.cert_chain_pems[0].write_to_path(cert)
+    ours.private_key_pem.write_to_path(key)
+    other.private_key_pem.write_to_path(wrong)
+    text.write_text("not a certificate")
+
+    def found(cert_file: Path, key_file: Path) -> object:
+        options = {"cert_file": str(cert_file), "key_file": str(key_file)}
+        return resolve(provider(auth="none", transport="httpx", httpx=options), {})
+
+    assert found(cert, key) is None
+    assert found(cert, wrong) == Off(f"{cert} with {wrong} cannot be used: key values mismatch")
+    assert isinstance(found(text, key), Off)
+    off = resolve(provider(auth="none", ca_file=str(text)), {})
+    assert isinstance(off, Off)
+    assert off.reason.startswith(f"{text} cannot be used: ")
 
 
 @given(st.text(min_size=1, max_size=40))
