@@ -19,7 +19,7 @@ from providers import tasks
 from providers.client import Client, standard_headers
 from providers.dialects import REGISTRY as DIALECTS
 from providers.transport.base import Limits, Transport
-from providers.transport.httpx import HttpxTransport
+from providers.transport.beyond import beyond_lean
 from providers.transport.lean import LeanTransport
 from router import catalogue
 from router.accounts import Accounts
@@ -256,8 +256,8 @@ def _lean(provider: ProviderConfig, limits: Limits) -> Transport:
 def _httpx(provider: ProviderConfig, limits: Limits) -> Transport:
     options = provider.httpx
     if options is None:
-        return HttpxTransport(provider.base_url, limits, ca_file=provider.ca_file)
-    return HttpxTransport(
+        return beyond_lean(provider.base_url, limits, ca_file=provider.ca_file)
+    return beyond_lean(
         provider.base_url,
         limits,
         proxy=options.proxy,

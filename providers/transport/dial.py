@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from providers.errors import ConnectTimeout, Unreachable
 from providers.transport.origin import Origin, reason_of
-from providers.transport.proxy import Proxy
+from providers.transport.proxy import Proxy, ProxyRefused
 
 ATTEMPT_DELAY = 0.25
 """Seconds an address is given before the next is tried beside it."""
@@ -63,7 +63,8 @@ async def dial(
     except TimeoutError as error:
         raise ConnectTimeout(f"could not connect to {where} within {timeout:g} s") from error
     except OSError as error:
-        raise Unreachable(f"could not connect to {where}: {reason_of(error)}") from error
+        reason = str(error) if isinstance(error, ProxyRefused) else reason_of(error)
+        raise Unreachable(f"could not connect to {where}: {reason}") from error
 
 
 async def _reach(origin: Origin, proxy: Proxy | None) -> socket.socket:

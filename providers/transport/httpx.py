@@ -1,4 +1,4 @@
-"""The transport for what lean does not do (proxies, client certificates), over any of httpx's transports."""
+"""The transport for what lean does not do (HTTP proxies), over any of httpx's transports."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from providers.transport.base import Header, Limits
 from providers.transport.connection import SLICE
 from providers.transport.dial import default_context
 from providers.transport.faults import FOREIGN, translated
-from providers.transport.origin import Origin, check, reason_of
+from providers.transport.origin import Origin, check
 from providers.transport.pool import Slots
+from providers.transport.tls import client_context
 
 
 class _Slices(httpx.AsyncByteStream):
@@ -115,7 +116,6 @@ class HttpxTransport:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         proxy: str | None = None,
-        http2: bool = False,
         cert_file: str | None = None,
         key_file: str | None = None,
         ca_file: str | None = None,
@@ -134,15 +134,15 @@ class HttpxTransport:
         self._answers: set[HttpxResponse] = set()
         self._closed = False
         if transport is None:
-            _refuse_unsupported(proxy, http2)
-            context = _context(ca_file, cert_file, key_file)
+            _refuse_unsupported(proxy)
+            context = client_context(ca_file, cert_file, key_file) if ca_file or cert_file else default_context()
             transport = AiohttpTransport(
                 verify=context,
                 trust_env=False,
                 proxy=httpx.Proxy(proxy) if proxy else None,
                 client=lambda: self._session(context),
             )
-        elif proxy or http2 or cert_file or key_file or ca_file:
+        elif proxy or cert_file or key_file or ca_file:
             raise ValueError("a transport that is passed in brings its own options")
         self._transport: httpx.AsyncBaseTransport = transport
 
@@ -225,23 +225,6 @@ def _was_stale(error: BaseException | None) -> bool:
     return isinstance(cause, aiohttp.ClientOSError) and not isinstance(cause, aiohttp.ClientConnectorError)
 
 
-def _refuse_unsupported(proxy: str | None, http2: bool) -> None:
-    if http2:
-        raise ValueError(
-            "http2: not offered, as the pool that speaks it loses connections to cancelled requests; leave it out"
-        )
+def _refuse_unsupported(proxy: str | None) -> None:
     if proxy and (urlsplit(proxy).scheme not in ("http", "https") or "@" in proxy):
         raise ValueError("proxy: only http://host:port and https://host:port, without a user, are supported")
-
-
-def _context(ca_file: str | None, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:
-    if not (ca_file or cert_file):
-        return default_context()
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-        if cert_file:
-            context.load_cert_chain(cert_file, key_file)
-    except OSError as error:
-        names = ", ".join(name for name in (ca_file, cert_file, key_file) if name)
-        raise ValueError(f"cannot load {names}: {reason_of(error)}") from error
-    return context

@@ -21,6 +21,10 @@ _REFUSALS = {
 }
 
 
+class ProxyRefused(OSError):
+    """The proxy was reached, but made no tunnel. The message is ours: it quotes nothing the proxy said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """A SOCKS5 proxy (RFC 1928), or an HTTP one that is asked to CONNECT. It, not we, resolves the origin's name."""
@@ -51,15 +55,15 @@ async def _socks5(sock: socket.socket, host: str, port: int) -> None:
     await loop.sock_sendall(sock, b"\x05\x01\x00")  # one way to log in is offered: none
     version, method = await _exactly(sock, 2)
     if version != 5:
-        raise _fault("the proxy does not speak SOCKS5")
+        raise ProxyRefused("the proxy does not speak SOCKS5")
     if method != 0:
-        raise _fault("the proxy asks for a user and password, which are not supported")
+        raise ProxyRefused("the proxy asks for a user and password, which are not supported")
     await loop.sock_sendall(sock, b"\x05\x01\x00" + _address(host) + port.to_bytes(2))
     version, reply, _, kind = await _exactly(sock, 4)
     if version != 5:
-        raise _fault("the proxy does not speak SOCKS5")
+        raise ProxyRefused("the proxy does not speak SOCKS5")
     if reply != 0:
-        raise _fault(_REFUSALS.get(reply, "the proxy refused"))
+        raise ProxyRefused(_REFUSALS.get(reply, "the proxy refused"))
     await _exactly(sock, await _bound_length(sock, kind) + 2)
 
 
@@ -68,7 +72,7 @@ async def _bound_length(sock: socket.socket, kind: int) -> int:
     if kind == 3:
         return (await _exactly(sock, 1))[0]
     if kind not in (1, 4):
-        raise _fault("the proxy does not speak SOCKS5")
+        raise ProxyRefused("the proxy does not speak SOCKS5")
     return 4 if kind == 1 else 16
 
 
@@ -78,7 +82,7 @@ def _address(host: str) -> bytes:
     except ValueError:
         name = host.encode("ascii")
         if len(name) > 255:
-            raise _fault("the name is too long for a proxy") from None
+            raise ProxyRefused("the name is too long for a proxy") from None
         return bytes([3, len(name)]) + name
     return bytes([1 if address.version == 4 else 4]) + address.packed
 
@@ -92,14 +96,14 @@ async def _connect(sock: socket.socket, host: str, port: int) -> None:
         # nothing follows the head before we have begun TLS, so reading on takes nothing of the origin's
         piece = await loop.sock_recv(sock, 1024)
         if not piece or len(head) > _HEAD_BYTES:
-            raise _fault("the proxy did not answer in proper HTTP")
+            raise ProxyRefused("the proxy did not answer in proper HTTP")
         head += piece
     words = head.split(b"\r\n", 1)[0].split(b" ")
     status = words[1] if len(words) > 1 and words[0].startswith(b"HTTP/1.") else b""
     if len(status) != 3 or not status.isdigit() or not head.endswith(b"\r\n\r\n"):
-        raise _fault("the proxy did not answer in proper HTTP")
+        raise ProxyRefused("the proxy did not answer in proper HTTP")
     if not status.startswith(b"2"):
-        raise _fault(f"the proxy answered {status.decode('ascii')}")
+        raise ProxyRefused(f"the proxy answered {status.decode('ascii')}")
 
 
 async def _exactly(sock: socket.socket, count: int) -> bytes:
@@ -107,10 +111,6 @@ async def _exactly(sock: socket.socket, count: int) -> bytes:
     while len(data) < count:
         piece = await asyncio.get_running_loop().sock_recv(sock, count - len(data))
         if not piece:
-            raise _fault("the proxy closed the connection")
+            raise ProxyRefused("the proxy closed the connection")
         data += piece
     return data
-
-
-def _fault(reason: str) -> OSError:
-    return OSError(0, reason)

@@ -13,8 +13,11 @@ import trustme
 import uvloop
 
 from providers.transport.base import Limits, Transport
+from providers.transport.beyond import beyond_lean
 from providers.transport.httpx import HttpxTransport
 from providers.transport.lean import LeanTransport
+from tests.providers.transport.raw import until
+from tests.providers.transport.socks import SocksProxy
 
 UNBOUNDED = Limits()
 Make = Callable[..., Transport]
@@ -52,20 +55,25 @@ async def lean() -> AsyncIterator[Make]:
         assert transport.open_connections == 0
 
 
-@pytest.fixture(params=["lean", "httpx"])
+@pytest.fixture(params=["lean", "httpx", "socks"])
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
-    """Makes transports of either engine: `engine(url, limits)`."""
+    """Makes transports of each engine that speaks HTTP/1.1: `engine(url, limits)`; "socks" goes through a proxy."""
     made: list[Transport] = []
 
-    def make(url: str, limits: Limits = UNBOUNDED) -> Transport:
-        kind = LeanTransport if request.param == "lean" else HttpxTransport
-        made.append(kind(url, limits))
-        return made[-1]
+    async with SocksProxy() as proxy:
 
-    yield make
-    for transport in made:
-        await transport.aclose()
-        assert transport.open_connections == 0
+        def make(url: str, limits: Limits = UNBOUNDED) -> Transport:
+            if request.param == "socks":
+                made.append(beyond_lean(url, limits, proxy=proxy.url))
+            else:
+                made.append({"lean": LeanTransport, "httpx": HttpxTransport}[request.param](url, limits))
+            return made[-1]
+
+        yield make
+        for transport in made:
+            await transport.aclose()
+            assert transport.open_connections == 0
+        await until(lambda: proxy.open_connections == 0)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""What both engines promise: see `providers/transport/base.py`."""
+"""What the engines promise: see `providers/transport/base.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import random
+import re
 import socket
 from collections.abc import Coroutine
 from typing import Any
@@ -193,6 +194,8 @@ async def test_headers_that_could_smuggle_are_refused_before_anything_is_sent(en
 
 # Faults
 
+THROUGH = re.compile(r" through the proxy [0-9.]+:[0-9]+")
+
 
 def refused_port() -> int:
     with socket.socket() as sock:
@@ -205,11 +208,11 @@ async def test_a_refused_connection_is_unreachable_and_says_where_and_why(engine
     port = refused_port()
     with pytest.raises(Unreachable) as caught:
         await ask(engine(f"http://127.0.0.1:{port}/v1"))
-    assert caught.value.message == f"could not connect to 127.0.0.1:{port}: connection refused"
+    assert THROUGH.sub("", caught.value.message) == f"could not connect to 127.0.0.1:{port}: connection refused"
 
 
 async def test_a_name_that_does_not_exist_is_unreachable(engine: Make) -> None:
-    with pytest.raises(Unreachable, match=r"could not connect to provider\.invalid:80: "):
+    with pytest.raises(Unreachable, match=r"could not connect to provider\.invalid:80\b.*: "):
         await ask(engine("http://provider.invalid/v1"))
 
 
