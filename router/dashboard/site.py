@@ -16,7 +16,7 @@ from router.dashboard.pages.costs import costs
 from router.dashboard.pages.models import compare, model, models
 from router.dashboard.pages.overview import overview
 from router.dashboard.pages.providers import providers
-from router.dashboard.pages.requests import request, requests
+from router.dashboard.pages.requests import fell_back, request, requests
 from router.dashboard.view import Asked, Context, NotFound, Sources
 from router.state.values import StateError
 
@@ -87,6 +87,7 @@ class Site:
             auto_reload=False,
         )
         self._templates.filters.update(words.FILTERS)
+        self._templates.tests["fell_back"] = fell_back
         self._templates.globals.update(navigation=NAVIGATION, asset=self._asset)
 
     def _asset(self, name: str) -> str:

@@ -143,6 +143,18 @@ def test_the_attempts_of_a_waterfall_fit_the_request() -> None:
             assert bar.start + bar.waiting + bar.answering <= 100.0001
 
 
+def test_an_attempt_that_raced_beside_another_is_drawn_beside_it() -> None:
+    row = next(rows(1e9, 2))
+    slow = replace(row.attempts[0], result="cancelled", duration=3.0, first_token=None)
+    fast = replace(row.attempts[0], result="success", duration=1.0, first_token=0.5)
+    raced = replace(row, attempts=(slow, fast), duration=3.0)
+    first, second = bars(raced, [{"hedged": False}, {"hedged": True}])
+    assert (first.start, first.tone) == (0.0, "none")
+    assert first.waiting == pytest.approx(100)
+    assert second.start == pytest.approx(200 / 3)
+    assert "slow to begin" in second.note
+
+
 def test_numbers_are_written_for_people() -> None:
     assert [words.usd(Decimal(one)) for one in ("0", "0.0000012", "0.0042", "0.12", "1234.5", "-3")] == [
         "$0.00",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from router.catalogue import Endpoint, Model
 from router.dashboard import charts, code
@@ -62,7 +63,7 @@ def card(model: Model, totals: dict[str, Total]) -> Card:
     )
 
 
-SORTS: dict[str, tuple[str, Callable[[Card], object]]] = {
+SORTS: dict[str, tuple[str, Callable[[Card], Any]]] = {
     "used": ("Most used", lambda one: (-one.total.requests, one.name.lower())),
     "name": ("Name", lambda one: one.name.lower()),
     "price": ("Price, lowest first", lambda one: (one.prompt + one.completion, one.name.lower())),
@@ -79,7 +80,7 @@ async def models(asked: Asked) -> Context:
     kept = [one for one in cards if _matches(asked, one)]
     sort = asked.one("sort", "used")
     sort = sort if sort in SORTS else "used"
-    kept.sort(key=SORTS[sort][1])  # type: ignore[arg-type]
+    kept.sort(key=SORTS[sort][1])
     page = max(1, int(number)) if (number := asked.one("page", "1")[:6]).isdigit() else 1
     return {
         "cards": kept[(page - 1) * A_PAGE : page * A_PAGE],

@@ -39,7 +39,8 @@ def failed(row: Row) -> bool:
 
 
 def fell_back(row: Row) -> bool:
-    return len(row.attempts) > 1
+    """Answered though an attempt failed, as the ledger's sums count it."""
+    return row.status < 400 and any(one.result not in ("success", "cancelled") for one in row.attempts)
 
 
 def _slow(row: Row) -> bool:
@@ -93,10 +94,12 @@ class Bar:
     answering: float
     begins: float
     """Seconds after the request arrived."""
+    note: str = ""
 
     @property
-    def good(self) -> bool:
-        return self.attempt.result == "success"
+    def tone(self) -> str:
+        """ok, bad, or none for one that was closed since another was faster."""
+        return {"success": "ok", "cancelled": "none"}.get(self.attempt.result, "bad")
 
 
 async def request(asked: Asked, id_: str) -> Context:
@@ -109,7 +112,7 @@ async def request(asked: Asked, id_: str) -> Context:
     decision = _decision(row)
     return {
         "row": row,
-        "bars": bars(row),
+        "bars": bars(row, [one for one in _list(decision.get("attempts")) if isinstance(one, dict)]),
         "summary": _text(decision.get("summary")),
         "strategy": _text(decision.get("strategy")),
         "ignored": [_text(one) for one in _list(decision.get("ignored_preferences"))],
@@ -185,16 +188,30 @@ def _verdict(row: Row) -> tuple[str, str]:
     return "ok", "Answered at the first attempt"
 
 
-def bars(row: Row) -> list[Bar]:
-    """The attempts one after the other; what is between them (planning, back-off) lies before the first here."""
-    took = sum(attempt.duration for attempt in row.attempts)
-    whole = max(row.duration, took, 1e-9)
-    at = max(0.0, row.duration - took) if len(row.attempts) == 1 else 0.0
-    pause = max(0.0, row.duration - took) / len(row.attempts) if len(row.attempts) > 1 else 0.0
-    out = []
-    for attempt in row.attempts:
-        at += pause
-        first = attempt.duration if attempt.first_token is None else min(attempt.first_token, attempt.duration)
-        out.append(Bar(attempt, 100 * at / whole, 100 * first / whole, 100 * (attempt.duration - first) / whole, at))
-        at += attempt.duration
+def bars(row: Row, facts: Sequence[dict[str, Any]] = ()) -> list[Bar]:
+    """The attempts one after the other, what lies between them (planning, back-off) shared out; one that raced beside
+    another ends with the request. `facts`: the decision's attempts, which say more of each."""
+    told = [*facts, *[{}] * len(row.attempts)]
+    beside = [told[place].get("hedged") is True for place in range(len(row.attempts))]
+    in_turn = [one for one, raced in zip(row.attempts, beside, strict=True) if not raced and one.result != "cancelled"]
+    whole = max(row.duration, sum(one.duration for one in in_turn), 1e-9)
+    pause = max(0.0, whole - sum(one.duration for one in in_turn)) / len(in_turn) if in_turn else 0.0
+    at, out = 0.0, []
+    for attempt, raced, fact in zip(row.attempts, beside, told, strict=False):
+        lasted = min(attempt.duration, whole)
+        start = whole - lasted if raced else min(at + pause if attempt in in_turn else at, whole - lasted)
+        out.append(_bar(attempt, start, lasted, whole, _note(fact, raced)))
+        if attempt in in_turn:
+            at = start + lasted
     return out
+
+
+def _bar(attempt: AttemptRow, start: float, lasted: float, whole: float, note: str) -> Bar:
+    first = lasted if attempt.first_token is None else min(attempt.first_token, lasted)
+    return Bar(attempt, 100 * start / whole, 100 * first / whole, 100 * (lasted - first) / whole, start, note)
+
+
+def _note(fact: dict[str, Any], raced: bool) -> str:
+    if fact.get("rescue"):
+        return "carried on a stream that had broken"
+    return "started beside one that was slow to begin" if raced else ""
