@@ -14,7 +14,6 @@ from providers.errors import (
     BadAnswer,
     Cancelled,
     FirstTokenTimeout,
-    IdleTimeout,
     Interrupted,
     ProviderError,
     TotalTimeout,
@@ -25,6 +24,7 @@ from router.facts import Ticket
 from router.outcome import Outcome
 from router.recall import NOTHING, Recalled
 from router.rescue.ways import Way
+from router.watch import Watch
 
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
@@ -53,36 +53,6 @@ class Job:
         """Seconds an attempt may take to begin its answer."""
         ask, patience = self.ask, self.timeouts.first_token
         return patience if ask.stream else patience + (ask.max_tokens or 0) / SLOWEST_WHOLE
-
-
-class Watch:
-    """Aborts a response that falls silent. Pushing the deadline back costs one assignment, not a timer."""
-
-    __slots__ = ("_deadline", "_idle", "_loop", "_response", "_timer", "last")
-
-    def __init__(self, response: Response, idle: float, deadline: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._response = response
-        self._idle = idle
-        self._deadline = deadline
-        self.last = self._loop.time()
-        """When the last data event came."""
-        self._timer = self._loop.call_at(min(self.last + idle, deadline), self._check)
-
-    def _check(self) -> None:
-        now = self._loop.time()
-        if now >= self._deadline:
-            self._response.abort(TotalTimeout("the answer took longer than a request may take"))
-        elif now >= self.last + self._idle:
-            self._response.abort(IdleTimeout(f"nothing came for {self._idle:g} s in the middle of the answer"))
-        else:
-            self._timer = self._loop.call_at(min(self.last + self._idle, self._deadline), self._check)
-
-    def touch(self) -> None:
-        self.last = self._loop.time()
-
-    def stop(self) -> None:
-        self._timer.cancel()
 
 
 class Attempt:
@@ -153,12 +123,6 @@ class Attempt:
         self._end(None)
         return b""
 
-    def give_way(self) -> None:
-        """Another attempt has begun to answer: `start`, which still waits, raises Cancelled."""
-        self._beaten = True
-        if self._patience is not None and self.outcome is None:
-            self._patience.reschedule(self._loop.time())
-
     def _timed_out(self) -> ProviderError:
         if self._beaten:
             return Cancelled("another endpoint was faster")
@@ -167,6 +131,8 @@ class Attempt:
         return FirstTokenTimeout(f"no answer was begun within {self._job.patience:g} s")
 
     def _has_begun(self) -> None:
+        if self._beaten:
+            raise Cancelled("another endpoint was faster")
         self._first_token = self._loop.time() - self._started
         self.begun()
 
@@ -285,8 +251,12 @@ class Attempt:
         self._end(Cancelled("the request was cancelled"))
 
     def lose(self) -> None:
-        """The same, since another attempt was faster."""
+        """The same, since another attempt was faster; where `start` still waits, it raises Cancelled."""
+        if self.outcome is not None:
+            return
         self._beaten = True
+        if self._patience is not None and self._first_token is None:
+            self._patience.reschedule(self._loop.time())
         self._end(Cancelled("another endpoint was faster"))
 
     def _end(self, error: ProviderError | None) -> None:

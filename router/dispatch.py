@@ -139,10 +139,13 @@ class Walk:
         if attempt is None:
             return None
         result = await self._race(attempt)
-        for beaten, error in result.failed:
-            self._learn(beaten.endpoint, error)
-            failed.append((beaten.endpoint, error))
+        for loser, error in result.failed:
+            if isinstance(error, ContextExceeded):
+                self._room = max(self._room, _shown_room(loser.endpoint, error))
+            failed.append((loser.endpoint, error))
         if result.winner is None:
+            if any(error.remedy is Remedy.RETURN for _, error in result.failed):
+                raise self.decision.error(self._tools.health.now())
             return None
         self.decision.selected = result.winner.endpoint
         return Started(result.winner, result.first)
@@ -164,13 +167,6 @@ class Walk:
             if self._tools.health.standing(endpoint).unavailable is None and self._tools.allowance.take():
                 return self.attempt(endpoint, hedged=True)
         return None
-
-    def _learn(self, endpoint: Endpoint, error: ProviderError) -> None:
-        """What a failure says of the endpoints that are left. Raises ApiError where it says that none would help."""
-        if error.remedy is Remedy.RETURN:
-            raise self.decision.error(self._tools.health.now()) from None
-        if isinstance(error, ContextExceeded):
-            self._room = max(self._room, _shown_room(endpoint, error))
 
     async def _once_more(self, failed: Failures) -> Started | None:
         rules = self._tools.retries

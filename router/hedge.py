@@ -95,7 +95,7 @@ class Race:
 
     async def _without_first(self, error: ProviderError) -> Result:
         self._timer.cancel()
-        if self._leader is not self._rival or self._rival is None:
+        if self._leader is None or self._leader is self._attempt:
             self._failed.append((self._attempt, error))
             if error.remedy is Remedy.RETURN:
                 self._stop_rival()
@@ -119,7 +119,6 @@ class Race:
             self._failed.append((rival, error))
 
     def _first_has_begun(self) -> None:
-        # Also where the rival was just ahead: nothing of it has reached the client, and it is too late to stop this.
         self._leader = self._attempt
         self._timer.cancel()
         self._stop_rival()
@@ -127,7 +126,7 @@ class Race:
     def _rival_has_begun(self) -> None:
         if self._leader is None:
             self._leader = self._rival
-            self._attempt.give_way()
+            self._attempt.lose()
 
     def _stop_rival(self) -> None:
         if self._rival is not None and self._task is not None:

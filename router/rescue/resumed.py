@@ -109,11 +109,7 @@ class Resumed:
         choice = members_of(choices[0])
         self._shape = _Shape(data, choices[0])
         raw = choice["delta"]
-        delta = members_of(raw)
-        if "role" in delta:
-            raw = changed(raw, delta, {"role": None})
-            delta.pop("role")
-        new = self._comparison.take(raw, delta)
+        new = self._comparison.take(raw, members_of(raw))
         return b"" if new is None else self._shape.event(new)
 
 
