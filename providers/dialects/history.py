@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -15,21 +16,21 @@ from providers.reasoning import CONTENT, DETAILS, EMPTY_VALUES, PLAIN, as_detail
 from providers.reasoning_memory import Kept, call_ids, read
 from providers.splice import encode, raw_items
 
-_ASSISTANT = b'"assistant"'
+_ASSISTANT = "assistant"
 _CALLS = b'"tool_calls"'
 _REASONING = b'"reasoning'
-_NONE = msgspec.Raw(b"")
+_ABSENT = msgspec.Raw(b"")
 _BETWEEN = b", \t\r\n"
 
 
 class _Heard(msgspec.Struct):
     """What decides whether and how a message must change."""
 
-    role: msgspec.Raw = _NONE
-    reasoning: msgspec.Raw = _NONE
-    reasoning_content: msgspec.Raw = _NONE
-    reasoning_details: msgspec.Raw = _NONE
-    tool_calls: msgspec.Raw = _NONE
+    role: Any = None
+    reasoning: msgspec.Raw = _ABSENT
+    reasoning_content: msgspec.Raw = _ABSENT
+    reasoning_details: msgspec.Raw = _ABSENT
+    tool_calls: msgspec.Raw = _ABSENT
 
 
 _heard = msgspec.json.Decoder(list[_Heard]).decode
@@ -43,20 +44,21 @@ def sent(messages: bytes, call: Call, profile: Profile) -> bytes:
 
     Raises InvalidRequest where they are no list of objects.
     """
+    roles = [role for role in profile.roles if b'"' + role.encode() + b'"' in messages]
     edits = _edits(messages, call, profile)
+    if roles:
+        edits.append(lambda message, heard: _renamed(message, heard, profile.roles))
     if not edits:
         return messages
     try:
-        return _edited(messages, edits)
+        return _edited(messages, edits, (_ASSISTANT, *roles))
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("messages: must be a list of objects") from error
 
 
 def _edits(messages: bytes, call: Call, profile: Profile) -> list[Edit]:
-    """What may have to be done to a message: usually nothing, so the bytes are scanned first."""
+    """What may have to be done to an assistant's message: often nothing, so the bytes are scanned first."""
     edits: list[Edit] = []
-    if any(b'"' + role.encode() + b'"' in messages for role in profile.roles):
-        edits.append(lambda message, heard: _renamed(message, heard, profile.roles))
     if profile.reads == "details":
         if call.origins and may_be_signed(messages):
             edits.append(lambda message, heard: _without_foreign(message, heard, call))
@@ -67,35 +69,44 @@ def _edits(messages: bytes, call: Call, profile: Profile) -> list[Edit]:
     return edits
 
 
-def _edited(messages: bytes, edits: list[Edit]) -> bytes:
-    out: list[bytes] = []
-    copied = 0
-    position = messages.index(b"[") + 1
+def _edited(messages: bytes, edits: list[Edit], roles: tuple[str, ...]) -> bytes:
+    view = memoryview(messages)
+    out: list[bytes | memoryview] = []
+    copied, position = 0, messages.index(b"[") + 1
     for raw, heard in zip(_items(messages), _heard(messages), strict=True):
         while messages[position] in _BETWEEN:
             position += 1
         start, position = position, position + memoryview(raw).nbytes
+        if heard.role not in roles:
+            continue
         message = item = messages[start:position]
         for edit in edits:
             message = edit(message, heard)
         if message is not item:
-            out += (messages[copied:start], message)
+            out += (view[copied:start], message)
             copied = position
-    return b"".join(out) + messages[copied:]
+    out.append(view[copied:])
+    return b"".join(out) if copied else messages
 
 
 def _renamed(message: bytes, heard: _Heard, roles: Mapping[str, str]) -> bytes:
-    role = bytes(heard.role)[1:-1].decode("utf-8", "replace")
-    return changed(message, members_of(message), {"role": encode(roles[role])}) if role in roles else message
+    if heard.role not in roles:
+        return message
+    return changed(message, members_of(message), {"role": encode(roles[heard.role])})
 
 
 def _in_one_field(message: bytes, heard: _Heard, call: Call, profile: Profile) -> bytes:
     """The reasoning of an assistant message in the one field the upstream reads."""
-    if bytes(heard.role) != _ASSISTANT:
+    if heard.role != _ASSISTANT:
         return message
     fields = _fields(heard)
-    wanted = _wanted(heard, fields, call, profile)
+    if not fields:
+        wanted = _made_up(heard, call, profile)
+        if wanted is None or profile.reads is None:
+            return message
+        return message[:-1] + b',"' + profile.reads.encode() + b'":' + wanted + b"}"
     own = fields.get(profile.reads or "")
+    wanted = _said(fields, profile) or _made_up(heard, call, profile)
     if own is not None and wanted is None and own.startswith(b'"'):
         wanted = own  # an empty one says that there was none
     changes: dict[str, bytes | None] = {name: None for name in fields if name != profile.reads}
@@ -105,26 +116,32 @@ def _in_one_field(message: bytes, heard: _Heard, call: Call, profile: Profile) -
 
 
 def _fields(heard: _Heard) -> dict[str, bytes]:
-    found = (
-        (PLAIN, bytes(heard.reasoning)),
-        (CONTENT, bytes(heard.reasoning_content)),
-        (DETAILS, bytes(heard.reasoning_details)),
-    )
-    return {name: value for name, value in found if value}
+    fields = {}
+    if heard.reasoning is not _ABSENT:
+        fields[PLAIN] = bytes(heard.reasoning)
+    if heard.reasoning_content is not _ABSENT:
+        fields[CONTENT] = bytes(heard.reasoning_content)
+    if heard.reasoning_details is not _ABSENT:
+        fields[DETAILS] = bytes(heard.reasoning_details)
+    return fields
 
 
-def _wanted(heard: _Heard, fields: Mapping[str, bytes], call: Call, profile: Profile) -> bytes | None:
-    """The reasoning of a message as a JSON string: its own, else what is remembered, else the placeholder."""
+def _said(fields: Mapping[str, bytes], profile: Profile) -> bytes | None:
+    """The reasoning a message brings, as a JSON string."""
     if profile.reads is None:
         return None
-    if fields:
-        text = fields.get(CONTENT)
-        if not (text is not None and is_text(text) and fields.get(DETAILS) in (None, as_details(text))):
-            text = text_of(fields)
-        if text is not None:
-            return text
+    text = fields.get(CONTENT)
+    if text is not None and is_text(text) and fields.get(DETAILS) in (None, as_details(text)):
+        return text
+    return text_of(fields)
+
+
+def _made_up(heard: _Heard, call: Call, profile: Profile) -> bytes | None:
+    """For a message that calls tools and brings no reasoning: what is remembered, else the placeholder."""
+    if profile.reads is None or heard.tool_calls is _ABSENT:
+        return None
     calls = bytes(heard.tool_calls)
-    if calls in EMPTY_VALUES or not calls.startswith(b"[") or len(calls.strip(b"[] \t\r\n")) == 0:
+    if not calls.startswith(b"[") or not calls.strip(_BETWEEN + b"[]"):
         return None
     remembered = _recalled(calls, call) if call.recalled else None
     if remembered is not None and remembered.text is not None:
@@ -142,7 +159,7 @@ def _recalled(calls: bytes, call: Call) -> Kept | None:
 def _restored(message: bytes, heard: _Heard, call: Call) -> bytes:
     """The blocks this provider itself sent before, where the client sends nothing at all back."""
     calls = bytes(heard.tool_calls)
-    if bytes(heard.role) != _ASSISTANT or calls in EMPTY_VALUES or _fields(heard):
+    if heard.role != _ASSISTANT or calls in EMPTY_VALUES or _fields(heard):
         return message
     remembered = _recalled(calls, call)
     if remembered is None or remembered.details is None or remembered.provider != call.provider:
@@ -153,7 +170,7 @@ def _restored(message: bytes, heard: _Heard, call: Call) -> bytes:
 def _without_foreign(message: bytes, heard: _Heard, call: Call) -> bytes:
     """A message without the signed and encrypted blocks that another provider issued: this one would refuse them."""
     details = bytes(heard.reasoning_details)
-    if bytes(heard.role) != _ASSISTANT or not details.startswith(b"[") or not may_be_signed(details):
+    if heard.role != _ASSISTANT or not details.startswith(b"[") or not may_be_signed(details):
         return message
     entries = [(raw, members_of(raw) if raw.startswith(b"{") else {}) for raw in raw_items(details)]
     foreign = [call.origins.get(identity(entry) or "", call.provider) != call.provider for _, entry in entries]
