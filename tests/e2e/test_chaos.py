@@ -48,6 +48,7 @@ from tests.e2e.talk import Said, ask, request, talk
 SECONDS = float(os.environ.get("TURNOUT_CHAOS_SECONDS", "20"))
 SEED = int(os.environ.get("TURNOUT_CHAOS_SEED", "1"))
 CLIENTS = 8
+PATIENT = {"outage_min": 1_000_000, "uptime_min_requests": 1_000_000}
 ALLOWED = {200, 429, 502, 503, 504}
 """What the contract lets a client see of providers that fail; of Redis it sees nothing."""
 AILMENTS = (
@@ -242,7 +243,8 @@ async def test_whatever_fails_no_row_is_lost_nothing_is_charged_twice_and_client
     more: dict[str, Any] = {
         "key": {"limit_usd": 100_000, "limit_reset": "monthly"},
         "timeouts": {"first_token": 2, "idle": 2, "total": 20},
-        "health": {"breaker_ejection": 1, "breaker_ejection_max": 2},
+        # Patient with them, or all would soon be asked of the one that is well.
+        "health": {"breaker_failures": 10, "breaker_ejection": 1, "breaker_ejection_max": 2, **PATIENT},
     }
     async with Proxy(redis.port) as proxy, replicas(2, offers, tmp_path, {"url": proxy.url}, **more) as gateways:
         clients = Clients(gateways, random.Random(SEED), report)
