@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,15 +100,19 @@ class Site:
         """Status and HTML of `path` below /dashboard/. `session`: who looks may log out."""
         asked = Asked(self._sources, query, base_url, self._sources.figures.wall())
         head, _, tail = path.partition("/")
-        say = partial(self._say, path=head, session=session, now=asked.now)
+        # In a thread, since a large page takes tens of milliseconds, and streams must not wait for it.
+        say = partial(self._said, path=head, session=session, now=asked.now)
         try:
             context = await _context(asked, head, tail)
         except NotFound as error:
-            return 404, say("missing", message=str(error), hints=error.hints)
+            return 404, await say("missing", message=str(error), hints=error.hints)
         except StateError as error:
-            return 503, say("broken", message=str(error))
+            return 503, await say("broken", message=str(error))
         name = TEMPLATES.get(f"{head}/" if tail else head, head)
-        return 200, say(name, asked=asked, **context)
+        return 200, await say(name, asked=asked, **context)
+
+    async def _said(self, template: str, **context: object) -> str:
+        return await asyncio.to_thread(self._say, template, **context)
 
     def _say(self, template: str, **context: object) -> str:
         return self._templates.get_template(f"{template}.html").render(ago=words.ago, template=template, **context)
