@@ -48,6 +48,7 @@ HOMES = {
     "httpx": ("providers.transport", "router.cli"),
     "httpx_aiohttp": ("providers.transport",),
     "aiohttp": ("providers.transport",),
+    "h2": ("providers.transport",),
     "httptools": ("providers.transport.connection", "router.edge.door", "providers.sandbox"),
     "redis": ("router.state",),
     "tenacity": ("router.retry",),

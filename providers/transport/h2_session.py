@@ -119,19 +119,18 @@ class Session(Dialled):
 
     def _pump(self, stream: Stream) -> None:
         """As much of the body as the peer's window and the socket take; the rest goes when either says so."""
-        while stream.unsent and not self._writing_paused and (size := self._window(stream)):
-            piece, stream.unsent = stream.unsent[:size], stream.unsent[size:]
-            self._h2.send_data(stream.number, bytes(piece), end_stream=not stream.unsent)
-            self._flush()
+        try:
+            while stream.unsent and not self._writing_paused and (size := self._window(stream)) > 0:
+                piece, stream.unsent = stream.unsent[:size], stream.unsent[size:]
+                self._h2.send_data(stream.number, bytes(piece), end_stream=not stream.unsent)
+                self._flush()
+        except NoSuchStreamError:
+            pass  # the peer has just reset it, in the packet in which it made us go on
 
     def _window(self, stream: Stream) -> int:
-        """How much of a body may be sent in one frame now; none where the peer has just reset the stream."""
         if not self.connected:
             return 0
-        try:
-            return max(0, min(self._h2.local_flow_control_window(stream.number), self._h2.max_outbound_frame_size))
-        except NoSuchStreamError:
-            return 0
+        return min(self._h2.local_flow_control_window(stream.number), self._h2.max_outbound_frame_size)
 
     def _pump_all(self) -> None:
         for stream in tuple(self._streams.values()):

@@ -80,6 +80,8 @@ class Http2Transport:
 
     async def _session(self, *, stale_ones: bool = True) -> Session:
         """One with room. Those who come while a connection is being made wait for it, rather than make their own."""
+        if stale_ones and (known := self._with_room()) is not None:
+            return known
         try:
             async with asyncio.timeout(self._limits.connect_timeout), self._connecting:
                 return (self._with_room() if stale_ones else None) or await self._connect()

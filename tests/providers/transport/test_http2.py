@@ -147,6 +147,21 @@ async def test_pieces_are_handed_out_as_they_arrive(server_of: Serve, http2: Mak
         assert server.resets == {}
 
 
+async def test_interim_answers_and_trailers_are_not_the_answer(server_of: Serve, http2: Make) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(103, ("retry-after", "99"))
+        await exchange.head(200)
+        await exchange.send(b"abc")
+        exchange.line.h2.send_headers(exchange.number, [("x-sum", "1")], end_stream=True)
+        exchange.line.flush()
+
+    async with server_of(script) as server:
+        response = await ask(http2(server.url))
+        assert (response.status, dict(response.headers)) == (200, {})
+        assert await whole(response) == b"abc"
+        response.close()
+
+
 async def test_a_large_request_body_arrives_whole(server_of: Serve, http2: Make) -> None:
     body = random.Random(1).randbytes(3_000_000)
     async with server_of(answers) as server:
@@ -297,6 +312,24 @@ async def test_an_answer_cut_short_is_an_error_that_says_where(
         assert type(caught.value) is kind
         assert len(server.exchanges) == 1
         assert await fetch(transport) == b"ok"
+
+
+async def test_a_stream_reset_while_its_body_is_written_ends_alone(server_of: Serve, http2: Make) -> None:
+    """In one packet: go on writing, and the reset."""
+
+    async def script(exchange: Exchange) -> None:
+        exchange.line.h2.increment_flow_control_window(1_000, exchange.number)
+        exchange.reset()
+
+    async with server_of(starts, script, answers) as server:
+        transport = http2(server.url)
+        other = await ask(transport)
+        with pytest.raises(Unreachable, match="it reset the stream: internal error"):
+            await ask(transport, b"x" * 20_000_000)
+        assert await other.read() == b"first"
+        other.close()
+        assert await fetch(transport) == b"ok"
+        assert (server.accepted, len(server.exchanges)) == (1, 3)
 
 
 async def test_a_body_shorter_than_it_said_is_no_whole_answer(server_of: Serve, http2: Make) -> None:
