@@ -19,6 +19,8 @@ from tests.clients.sdk import KEY
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
+INSTALLED = ROOT / ".venv-clients" / ".installed"
+"""Written once all of them are."""
 NODE = shutil.which("node")
 PATIENCE = 90
 """Seconds after which a client is taken to hang."""
@@ -48,7 +50,7 @@ class Client:
     @cached_property
     def missing(self) -> str | None:
         """Why it cannot play here, and what to do."""
-        if self.where == "python" and not PYTHON.is_file():
+        if self.where == "python" and not INSTALLED.is_file():
             return f"{self.package} is not installed here: run `make python-clients`"
         if self.where == "node" and (NODE is None or not (HERE / "node" / "node_modules" / self.package).is_dir()):
             return f"{self.package} is not installed here: run `make node-clients` (Node 20 or later)"
