@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 
@@ -89,7 +87,7 @@ class Site:
         )
         self._templates.filters.update(words.FILTERS)
         self._templates.tests["fell_back"] = fell_back
-        self._templates.globals.update(navigation=NAVIGATION, asset=self._asset)
+        self._templates.globals.update(navigation=NAVIGATION, asset=self._asset, ago=words.ago)
 
     def _asset(self, name: str) -> str:
         return f"/dashboard/assets/{name}?v={self.assets[name].tag}"
@@ -100,27 +98,26 @@ class Site:
         """Status and HTML of `path` below /dashboard/. `session`: who looks may log out."""
         asked = Asked(self._sources, query, base_url, self._sources.figures.wall())
         head, _, tail = path.partition("/")
-        # In a thread, since a large page takes tens of milliseconds, and streams must not wait for it.
-        say = partial(self._said, path=head, session=session, now=asked.now)
+        around: Context = {"path": head, "session": session, "now": asked.now, "asked": asked}
         try:
             context = await _context(asked, head, tail)
         except NotFound as error:
-            return 404, await say("missing", message=str(error), hints=error.hints)
+            return 404, await self._aside("missing", around | {"message": str(error), "hints": error.hints})
         except StateError as error:
-            return 503, await say("broken", message=str(error))
-        name = TEMPLATES.get(f"{head}/" if tail else head, head)
-        return 200, await say(name, asked=asked, **context)
+            return 503, await self._aside("broken", around | {"message": str(error)})
+        return 200, await self._aside(TEMPLATES.get(f"{head}/" if tail else head, head), around | context)
 
-    async def _said(self, template: str, **context: object) -> str:
-        return await asyncio.to_thread(self._say, template, **context)
+    async def _aside(self, template: str, context: Context) -> str:
+        """In a thread, since a large page takes tens of milliseconds, and streams must not wait for it."""
+        return await asyncio.to_thread(self._say, template, context)
 
-    def _say(self, template: str, **context: object) -> str:
-        return self._templates.get_template(f"{template}.html").render(ago=words.ago, template=template, **context)
+    def _say(self, template: str, context: Context) -> str:
+        return self._templates.get_template(f"{template}.html").render(context)
 
     def login(self, *, refused: bool, to: str) -> str:
         """The form that asks for the administrator's key; `to`: the path to go on to."""
-        return self._say("login", path="login", session=False, now=time.time(), refused=refused, to=to)
+        return self._say("login", {"path": "login", "session": False, "refused": refused, "to": to})
 
     def closed(self, title: str, message: str, steps: Sequence[str]) -> str:
         """Why there is nothing to see, and what to do."""
-        return self._say("closed", path="", session=False, now=0.0, title=title, message=message, steps=steps)
+        return self._say("closed", {"path": "", "session": False, "title": title, "message": message, "steps": steps})
