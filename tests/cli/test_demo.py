@@ -43,7 +43,7 @@ def test_once_plays_the_whole_scene_without_keys_and_exits_0() -> None:
     assert done.returncode == 0, said + done.stderr
     assert done.stderr == ""
     assert "✗" not in re.sub(r"attempt \d  ✗", "", said)
-    assert said.count("  ✓ ") == 6  # five verdicts and the attempt that succeeded
+    assert said.count("  ✓ ") == 8  # six verdicts and the attempts that succeeded
     for expected in (
         "│ The user wants to know",
         "the right track",
@@ -51,6 +51,7 @@ def test_once_plays_the_whole_scene_without_keys_and_exits_0() -> None:
         "attempt 1  ✗ OpenRouter",
         "attempt 2  ✗ Moonshot AI",
         "attempt 3  ✓ CometAPI",
+        "Moonshot AI died after",
         "OpenRouter is ejected",
         "OpenRouter is up again",
         "moonshot/int4   $0.60   $2.50",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -9,9 +10,10 @@ from typing import Any
 
 import httpx
 
+from providers import tasks
 from providers.sandbox import Answer, html_502, server_error
 from router.cli.scene.checks import Checks
-from router.cli.scene.client import Client, Json, NotAnsweredError, Reply
+from router.cli.scene.client import Client, Heard, Json, NotAnsweredError, Reply
 from router.cli.scene.rig import Provider, Rig
 from router.cli.scene.screen import Screen
 from router.cli.scene.script import ERRAND, QUESTION, RESULTS, SCRIPT, WEATHER, Script, user
@@ -21,6 +23,8 @@ Step = Callable[[Checks], Awaitable[str]]
 """Plays, checks, and says in a line what was verified."""
 
 
+CUT_AFTER = 110
+"""Letters of an answer after which its provider is killed: in the middle of its first list."""
 QUICK = 0.1
 """The share of lifelike pauses where nobody watches the tokens come."""
 
@@ -42,6 +46,7 @@ class Scene:
             ("A question, and the answer as it streams", self.question),
             ("Two tool calls at once, and the reasoning that goes back with their results", self.tools),
             ("The cheapest provider is gone, the next one breaks: the request survives", self.survival),
+            ("A provider is killed in the middle of a sentence: the sentence goes on", self.sentence),
             (f"{REQUESTS} requests, and an outage in the middle", self.traffic),
             ("The endpoints now", self.table),
         )
@@ -114,6 +119,36 @@ class Scene:
         lost = sum(attempt["duration"] for attempt in reply.attempts[:-1])
         return f"two providers failed, the client saw one whole answer; they cost it {lost * 1000:.0f} ms"
 
+    async def sentence(self, checks: Checks) -> str:
+        self._rig.say(self._script.thinking)
+        victim = self._rig.providers[1]
+        said = asyncio.Event()
+        heard = 0
+
+        def listen(kind: str, text: str) -> None:
+            nonlocal heard
+            heard += len(text) if kind == "content" else 0
+            if heard >= CUT_AFTER:
+                said.set()
+
+        async def kill() -> None:
+            await said.wait()
+            await victim.box.refuse(drop=True)
+
+        killer = tasks.spawn(kill(), "demo: the end of a provider")
+        try:
+            body = {"messages": [user(QUESTION)], "provider": {"order": [victim.slug]}}
+            reply = await self._watch(f"{QUESTION}   (order: {victim.slug})", body, listen)
+        finally:
+            killer.cancel()
+            await victim.box.accept()
+        self._screen.attempts(reply.attempts)
+        how = [(rescue["broke"], rescue["result"]) for rescue in reply.metadata.get("rescues", ())]
+        checks.equal("the streams carried on", how, [(victim.endpoint.tag, "success")])
+        checks.equal("the attempts", len(reply.attempts), 2)
+        self._is(checks, reply, SCRIPT.thinking)
+        return f"{victim.name} died after {CUT_AFTER} letters, {reply.provider} said the rest: one answer"
+
     async def traffic(self, checks: Checks) -> str:
         self._rig.say(self._script.brief, QUICK)
         with self._screen.progress() as progress:
@@ -157,13 +192,18 @@ class Scene:
         total = firsts.total() or 1
         return " · ".join(f"{one.name} {firsts[one.name] / total:.0%}" for one in self._rig.providers)
 
-    async def _watch(self, asked: str | None, body: Json) -> Reply:
-        """Ask, and show the answer as it comes."""
+    async def _watch(self, asked: str | None, body: Json, listen: Heard = lambda kind, text: None) -> Reply:
+        """Ask, and show the answer as it comes; `listen` hears it too."""
         if asked is not None:
             self._screen.asked(asked)
         writer = self._screen.typewriter()
+
+        def heard(kind: str, text: str) -> None:
+            writer.heard(kind, text)
+            listen(kind, text)
+
         try:
-            reply = await self._client.ask(body, writer.heard)
+            reply = await self._client.ask(body, heard)
         finally:
             writer.end()
         self._screen.calls(reply)
