@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ONCE ?=
 
-.PHONY: demo serve test test-clients node-clients python-clients lint bench lock clean
+.PHONY: demo serve screenshots test test-clients node-clients python-clients lint bench lock clean
 
 demo: $(VENV)/.installed  ## three simulated providers, the gateway and a scene; ONCE=1 plays it once
 	$(BIN)/turnout demo $(if $(ONCE),--once)
@@ -13,7 +13,7 @@ serve: $(VENV)/.installed  ## the gateway on your own turnout.yaml
 	$(BIN)/turnout serve --config turnout.yaml
 
 test: $(VENV)/.installed python-clients  ## every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-clients: $(VENV)/.installed python-clients node-clients  ## real SDKs as clients, and the table that comes of it
 	$(BIN)/pytest tests/clients
@@ -41,11 +41,16 @@ lint: $(VENV)/.installed  ## style, then types
 bench: $(VENV)/.installed  ## what the gateway costs, as ratios within one run
 	$(BIN)/python -m tests.bench
 
-lock:  ## write requirements.lock anew from pyproject.toml
+screenshots: $(VENV)/.installed  ## a picture of every dashboard page; needs chromium
+	$(BIN)/python -m tests.dashboard.screenshots
+
+lock:  ## write requirements.lock anew from pyproject.toml, and deploy/requirements.txt from it
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url -c requirements.lock pyproject.toml -o deploy/requirements.txt
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
