@@ -43,8 +43,11 @@ class Session(Dialled):
 
     _transport: asyncio.Transport
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, peer: str, on_change: Callable[[Session], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, number: int, peer: str, on_change: Callable[[Session], None]
+    ) -> None:
         """`peer` is host:port, for messages; `on_change` is called when a stream or the connection is gone."""
+        self.number = number
         self._loop = loop
         self._peer = peer
         self._on_change = on_change

@@ -34,6 +34,7 @@ class Http2Transport:
         self._slots = Slots(limits.connections)
         self._connecting = asyncio.Lock()
         self._sessions: list[Session] = []
+        self._made = 0
         self._closed = False
         self._emptied: asyncio.Future[None] | None = None
 
@@ -66,7 +67,8 @@ class Http2Transport:
         ]
 
     async def _exchange(self, fields: Sequence[Header], body: bytes) -> Stream:
-        stream = (await self._session()).ask(fields, body)
+        session = await self._session()
+        stream = session.ask(fields, body)
         try:
             await stream.answered()
         except Unreachable:
@@ -74,28 +76,30 @@ class Http2Transport:
                 raise
         else:
             return stream
-        stream = (await self._session(stale_ones=False)).ask(fields, body)
+        stream = (await self._session(after=session.number)).ask(fields, body)
         await stream.answered()
         return stream
 
-    async def _session(self, *, stale_ones: bool = True) -> Session:
-        """One with room. Those who come while a connection is being made wait for it, rather than make their own."""
-        if stale_ones and (known := self._with_room()) is not None:
+    async def _session(self, after: int = 0) -> Session:
+        """One with room, made `after` another. Who comes while one is being made waits for it, and makes none."""
+        if (known := self._with_room(after)) is not None:
             return known
         try:
             async with asyncio.timeout(self._limits.connect_timeout), self._connecting:
-                return (self._with_room() if stale_ones else None) or await self._connect()
+                return self._with_room(after) or await self._connect()
         except TimeoutError as error:
             waited = f"{self._limits.connect_timeout:g} s"
             raise ConnectTimeout(f"could not connect to {self._origin} over HTTP/2 within {waited}") from error
 
-    def _with_room(self) -> Session | None:
-        return next((session for session in reversed(self._sessions) if session.room), None)
+    def _with_room(self, after: int) -> Session | None:
+        """The last made is the least likely to be stale."""
+        return next((session for session in reversed(self._sessions) if session.number > after and session.room), None)
 
     async def _connect(self) -> Session:
         if self._closed:
             raise self._shutting_down()
-        session = Session(asyncio.get_running_loop(), str(self._origin), self._changed)
+        self._made += 1
+        session = Session(asyncio.get_running_loop(), self._made, str(self._origin), self._changed)
         await dial(session, self._origin, self._context, self._limits.connect_timeout, self._proxy)
         try:
             if not session.gone:

@@ -424,6 +424,21 @@ async def test_a_request_the_peer_said_goodbye_before_is_asked_elsewhere(server_
         assert server.accepted == 2
 
 
+async def test_those_who_lose_a_connection_together_share_the_next(server_of: Serve, http2: Make) -> None:
+    """A load balancer's goodbye to a hundred requests must not make a hundred connections."""
+
+    async def script(exchange: Exchange) -> None:
+        if server.accepted > 1:
+            await exchange.answer()
+        elif len(server.exchanges) == 30:
+            exchange.line.transport.write(b"\0\0\x08\x07\0\0\0\0\0" + bytes(8))
+
+    async with server_of(script) as server:
+        transport = http2(server.url)
+        assert await asyncio.gather(*[fetch(transport) for _ in range(30)]) == [b"ok"] * 30
+        assert (server.accepted, len(server.exchanges)) == (2, 60)
+
+
 async def test_a_peer_that_floods_and_does_not_read_is_refused(
     server_of: Serve, http2: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
