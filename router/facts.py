@@ -56,8 +56,6 @@ class Facts:
     latency: Samples = field(default_factory=Samples)
     first_byte: Samples = field(default_factory=Samples)
     """The same of answers that are not streamed: nearly all of their time."""
-    first_byte: Samples = field(default_factory=Samples)
-    """The same of answers that are not streamed: nearly all of their time."""
     throughput: Samples = field(default_factory=lambda: Samples(more_is_better=True))
     judged: Standing = field(default_factory=Standing)
     judged_at: int = -1
