@@ -79,7 +79,35 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice]
 
 
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    type: Literal["reasoning.text"]
+    text: str
+    format: Literal["unknown"] = "unknown"
+    index: int = 0
+
+
+class _UsualDelta(msgspec.Struct, forbid_unknown_fields=True):
+    role: Literal["assistant"] = "assistant"
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    reasoning_details: list[_Entry] | None = None
+
+
+class _UsualChoice(msgspec.Struct):
+    delta: _UsualDelta
+    index: Literal[0] = 0
+    logprobs: None = None
+
+
+class _Usual(msgspec.Struct):
+    """Nearly every chunk of nearly every answer: read in one go, since long answers have many."""
+
+    choices: tuple[_UsualChoice]
+
+
 _chunk = msgspec.json.Decoder(_Chunk).decode
+_usual = msgspec.json.Decoder(_Usual).decode
 
 
 class Transcript:
@@ -116,16 +144,35 @@ class Transcript:
             self._opaque = True
             self._segments = []
         for segment in self._segments:
-            segment.pieces = [segment.text]
+            if len(segment.pieces) > 1:
+                segment.pieces = [segment.text]
 
     def _read(self, event: bytes) -> None:
+        try:
+            delta = _usual(event).choices[0].delta
+        except msgspec.ValidationError:
+            self._read_unusual(event)
+            return
+        reasoning = delta.reasoning or delta.reasoning_content
+        if not reasoning and delta.reasoning_details:
+            reasoning = "".join([entry.text for entry in delta.reasoning_details])
+        if reasoning:
+            self._segment("reasoning").pieces.append(reasoning)
+        if delta.content:
+            self._segment("content").pieces.append(delta.content)
+
+    def _read_unusual(self, event: bytes) -> None:
         for choice in _chunk(event).choices:
             if choice.index != 0 or bytes(choice.logprobs) not in EMPTY_VALUES:
                 raise OpaqueError
             for part in parts_of(members_of(choice.delta)):
-                if not self._segments or self._segments[-1].kind != part.kind:
-                    self._segments.append(Segment(part.kind))
-                self._segments[-1].add(part)
+                self._segment(part.kind).add(part)
+
+    def _segment(self, kind: Kind) -> Segment:
+        """The run that goes on, or a new one."""
+        if not self._segments or self._segments[-1].kind != kind:
+            self._segments.append(Segment(kind))
+        return self._segments[-1]
 
 
 def split(events: bytes) -> Iterator[bytes]:
