@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from providers.dialects import REGISTRY
 from providers.dialects.base import Envelope, StreamReader, Tail, Usage
 from providers.dialects.template import Templates
+from providers.dialects.tools import CallStream
 from providers.errors import BadAnswer, Broken, EmptyAnswer, ServerFault
 from providers.sse import MAX_EVENT_BYTES
 from tests.providers.json_strategies import OTHER_KEYS, STRINGS, VALUES, objects
@@ -361,3 +362,33 @@ def test_a_name_that_is_repeated_does_not_open_another_call() -> None:
     first, second = (chunk["choices"][0]["delta"]["tool_calls"][0] for chunk in chunks(out))
     assert first["function"] == {"name": "f", "arguments": '{"a"'}
     assert second == {"index": 0, "function": {"arguments": ":1}"}}
+
+
+ARGUMENTS = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.sampled_from(['"{"', '"\\"a\\""', '""', '"\\ud83d\\ude00"', "null", '{"x":1}', '"x"}}]}', '"\\x"', '"ü"']),
+        st.sampled_from(["", ',"content":null', ',"x":1']),
+    ),
+    max_size=10,
+)
+
+
+@settings(deadline=None)
+@given(ARGUMENTS, st.sampled_from(sorted(REGISTRY)))
+def test_arguments_that_go_on_as_before_are_read_as_in_full(pieces: list[tuple[int, str, str]], dialect: str) -> None:
+    call = '{{"tool_calls":[{{"index":{},"function":{{"arguments":{}}}}}]{}}}'
+    opening = (
+        '{{"tool_calls":[{{"index":{0},"id":"i{0}","type":"function","function":{{"name":"f","arguments":""}}}}]}}'
+    )
+    deltas = [opening.format(0), opening.format(1), *(call.format(*piece) for piece in pieces)]
+
+    def read() -> tuple[bytes, object]:
+        stream = reader(dialect)
+        out = b"".join([stream.feed(event(delta)) for delta in deltas])
+        return out, (stream.produced, type(stream.error))
+
+    at_once = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CallStream, "goes_on", lambda self, delta: False)
+        assert read() == at_once
