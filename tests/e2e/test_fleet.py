@@ -308,3 +308,27 @@ async def test_clients_that_leave_at_random_leave_one_row_each_and_nothing_else(
 async def _idle(core: Any) -> None:
     while core.in_flight:
         await asyncio.sleep(0.01)
+
+
+async def test_where_redis_is_not_required_a_gateway_serves_without_it_until_it_comes(
+    redis: RedisServer, bench: Bench, tmp_path: Path
+) -> None:
+    box = await bench.box()
+    redis.kill()
+    state = {"url": redis.url, "required": False}
+    async with replicas(1, [Offer(box, "only", endpoint=PRICE)], tmp_path, state, key={"limit_usd": 1}) as (gateway,):
+        assert await gateway.readiness() == "degraded"
+        assert (await gateway.ask()).status == 200
+        redis.restart()
+
+        async def ready() -> bool:
+            return await gateway.readiness() == "ready"
+
+        print(f"taken up {await within(5, ready):.2f} s after it came")
+        assert [(await gateway.ask()).status for _ in range(5)] == [200] * 4 + [402]
+        assert await gateway.end() == 0
+    store = connect(State(url=redis.url))
+    await store.open()
+    assert len([row for row in await store.ledger.recent(10) if row.status == 200]) == 5
+    assert (await store.spend.usage(LAPTOP)).total == 1
+    await store.aclose()
