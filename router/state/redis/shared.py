@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
+from providers.tasks import spawn
 from router.state.memory import (
     REASONING_LONGEST,
     REASONING_SECONDS,
@@ -23,6 +25,45 @@ def _name(kind: str, key: str) -> str:
     return f"turnout:{kind}:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
 
+class _Reads:
+    """What is asked for within one turn of the event loop travels as one command: half the CPU time under load."""
+
+    def __init__(self, link: Link, guard: Guard) -> None:
+        self._link = link
+        self._guard = guard
+        self._waiting: dict[str, asyncio.Future[bytes | None]] = {}
+
+    async def get(self, name: str) -> bytes | None:
+        """Raises Away."""
+        if self._link.address.kind == "cluster":
+            # There names live on different nodes.
+            alone: bytes | None = await self._guard.call(lambda: self._link.command("GET", name))
+            return alone
+        answer = self._waiting.get(name)
+        if answer is None:
+            loop = asyncio.get_running_loop()
+            if not self._waiting:
+                loop.call_soon(self._send)
+            answer = self._waiting[name] = loop.create_future()
+        return await asyncio.shield(answer)
+
+    def _send(self) -> None:
+        asked, self._waiting = self._waiting, {}
+        spawn(self._fetch(asked), "state: reads")
+
+    async def _fetch(self, asked: dict[str, asyncio.Future[bytes | None]]) -> None:
+        try:
+            found = await self._guard.call(lambda: self._link.command("MGET", *asked))
+        except Away as away:
+            for answer in asked.values():
+                answer.set_exception(away)
+                # Whoever asked may be gone.
+                answer.exception()
+            return
+        for answer, value in zip(asked.values(), found, strict=True):
+            answer.set_result(value)
+
+
 class _Texts:
     """Texts with a time to live."""
 
@@ -30,13 +71,12 @@ class _Texts:
         self._kind = kind
         self._milliseconds = int(seconds * 1000)
         self._link = link
-        self._guard = guard
         self._outbox = outbox
+        self._reads = _Reads(link, guard)
 
     async def get(self, key: str) -> str | None:
         """Raises Away."""
-        name = _name(self._kind, key)
-        found = await self._guard.call(lambda: self._link.command("GET", name))
+        found = await self._reads.get(_name(self._kind, key))
         return None if found is None else bytes(found).decode(errors="surrogatepass")
 
     def put(self, key: str, text: str) -> None:
