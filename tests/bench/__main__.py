@@ -17,27 +17,29 @@ from tests.bench import machine, measure
 from tests.bench.cases import CASES
 from tests.bench.client import Wrong
 from tests.bench.measure import FULL, QUICK, Effort, Tell
-from tests.bench.peers import REGISTRY, available
 from tests.bench.processes import NotStarted
+from tests.bench.registry import REGISTRY, available
 from tests.bench.report import Report, show
+from tests.bench.results import save as save_results
 from tests.bench.rig import Bench
 
-NAMES = (*dict.fromkeys(case.name for case in CASES), "slow", "catalogue", "start")
+NAMES = (*dict.fromkeys(case.name for case in CASES), "slow", "catalogue", "start", "planning")
 
 
 def measured(only: frozenset[str], names: frozenset[str], effort: Effort, tell: Tell) -> Report:
     """Run the cases and peers asked for (none named: all). Raises NotStarted, Wrong."""
     machine.raise_open_files()
     cores = machine.Cores.split()
-    peers, absent = available()
-    peers = [peer for peer in peers if not names or peer.name in names]
+    peers, absent = available(names, tell)
     report = Report(machine.describe(cores), absent)
+    if not only or "planning" in only:
+        report.planning += measure.plans(effort, tell)
     with (
         machine.pinned(cores.load),
         tempfile.TemporaryDirectory(prefix="turnout-bench-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        bench = Bench(runner, cores, Path(folder))
+        bench = Bench(runner, cores, Path(folder), absent)
         cases = [case for case in CASES if not only or case.name in only]
         report.load += measure.under_load(bench, cases, peers, effort, tell)
         if not only or "slow" in only:
@@ -52,12 +54,16 @@ def measured(only: frozenset[str], names: frozenset[str], effort: Effort, tell: 
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="About 40 seconds instead of about four minutes, and wider spreads.")
+@click.option("--quick", is_flag=True, help="About three minutes instead of about fifteen, and wider spreads.")
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="Only this case; may be repeated.")
 @click.option("--peer", multiple=True, type=click.Choice(list(REGISTRY)), help="Only this peer; may be repeated.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Also write every round here.")
-def main(quick: bool, only: tuple[str, ...], peer: tuple[str, ...], file: Path | None) -> None:
-    """Measure on this machine, loopback only. Exit 1 where any answer was wrong: then it is no result."""
+@click.option("--save", is_flag=True, help="Also put the tables, dated, on top of tests/bench/RESULTS.md.")
+def main(quick: bool, only: tuple[str, ...], peer: tuple[str, ...], file: Path | None, save: bool) -> None:
+    """Measure on this machine, loopback only. Other gateways are installed on first use, each into its own folder.
+
+    Exit 1 where an answer of this gateway was wrong: then it is no result.
+    """
     begun = time.perf_counter()
     progress = Console(stderr=True)
 
@@ -69,10 +75,12 @@ def main(quick: bool, only: tuple[str, ...], peer: tuple[str, ...], file: Path |
     except (NotStarted, Wrong) as error:
         raise click.ClickException(str(error)) from error
     tell("done")
-    show(report, Console(highlight=False, width=None if sys.stdout.isatty() else 140))
+    show(report, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
     if file is not None:
         file.write_text(json.dumps(report.json(), indent=1))
-    sys.exit(1 if report.errors else 0)
+    if save:
+        save_results(report, "quick" if quick else "full")
+    sys.exit(1 if report.failed else 0)
 
 
 if __name__ == "__main__":

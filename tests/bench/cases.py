@@ -28,6 +28,13 @@ class Case:
     messages: tuple[tuple[str, str], ...]
     """Role and content of each."""
     streamed: bool = False
+    rate: float | None = None
+    """Requests a second, whatever becomes of them; None: each connection asks again as soon as it is answered."""
+
+    @property
+    def load(self) -> str:
+        """How hard it is pressed, for people."""
+        return f"{self.connections} at once" if self.rate is None else f"{self.rate:g} a second"
 
     @property
     def upstream(self) -> tuple[str, ...]:
@@ -60,6 +67,7 @@ CASES = (
     Case("small", "a short question", 1, _SMALL),
     Case("small", "a short question", 32, _SMALL),
     Case("small", "a short question", 256, _SMALL),
+    Case("steady", "a short question", 64, _SMALL, rate=200.0),
     Case("prompt", "a prompt of 200 kB", 8, _LONG),
     Case("turns", "a conversation of 300 turns", 8, _TURNS),
     Case("stream", f"a stream of {EVENTS} events", 32, _SMALL, streamed=True),

@@ -1,4 +1,7 @@
-"""An upstream whose events say when they were sent, so that the delay of each can be measured: python -m … PACE N."""
+"""An upstream whose events say when they were sent, so that the delay of each can be measured: python -m … PACE N.
+
+Whatever does not ask for a stream (a health check, a first question) gets a whole answer at once.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,13 @@ _LAST = (
     b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}}\n\ndata: [DONE]\n\n'
 )
+_WHOLE = (
+    b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":"ready"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}}'
+)
+_WHOLE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(_WHOLE)
+_STREAMED = re.compile(rb'"stream": ?true')
 _SPREAD = itertools.cycle(range(100))
 
 
@@ -35,6 +45,7 @@ class Clock(asyncio.Protocol):
         self._pace = pace
         self._events = events
         self._left = 0
+        self._body = b""
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -47,7 +58,16 @@ class Clock(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
+    def on_message_begin(self) -> None:
+        self._body = b""
+
+    def on_body(self, data: bytes) -> None:
+        self._body += data
+
     def on_message_complete(self) -> None:
+        if not _STREAMED.search(self._body):
+            self._transport.write(_WHOLE_HEAD + _WHOLE)
+            return
         self._left = self._events
         self._transport.write(_HEAD)
         self._later(self._pace * next(_SPREAD) / 100)

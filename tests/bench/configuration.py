@@ -20,9 +20,11 @@ auth:
 """
 
 
-def render(upstream: str, database: Path, endpoints: int = PROVIDERS) -> str:
-    """YAML: four providers at one upstream, and `endpoints` spread over models of four each; MODEL is the first."""
-    lines = [_HEAD, f"state: {{path: {database}}}", "providers:"]
+def render(upstream: str, database: Path, endpoints: int = PROVIDERS, state: str = "memory:") -> str:
+    """YAML: four providers at one upstream, and `endpoints` spread over models of four each; MODEL is the first.
+
+    `state`: the URL of what replicas share."""
+    lines = [_HEAD, f"state: {{url: '{state}', path: {database}}}", "providers:"]
     for number in range(PROVIDERS):
         settings = f"dialect: moonshot, base_url: {upstream}, api_key_env: BENCH_UPSTREAM_KEY"
         lines.append(f"  bench-{number}: {{name: Bench {number}, {settings}}}")

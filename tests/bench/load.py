@@ -1,4 +1,4 @@
-"""Closed-loop load: N connections that each ask again as soon as they have their answer."""
+"""Load on N connections: each asks again as soon as it has its answer, or all together at a steady rate."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Load:
     warm_up: float
     most: int | None = None
     """Requests at most; None: as many as fit."""
+    rate: float | None = None
+    """Requests a second, begun on time whether or not earlier ones are answered; None: closed loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,11 @@ async def _drive(load: Load, connections: list[Connection], seconds: float, most
     request = load.target.request(load.body)
     try:
         async with asyncio.timeout(seconds + PATIENCE):
-            await asyncio.gather(*[_worker(connection, request, load.expected, tally) for connection in connections])
+            if load.rate is None:
+                workers = [_worker(connection, request, load.expected, tally) for connection in connections]
+                await asyncio.gather(*workers)
+            else:
+                await _at_rate(load.rate, load, connections, request, tally)
     except TimeoutError:
         tally.errors.append(f"no answer within {PATIENCE:g} s")
     return tally
@@ -91,13 +97,36 @@ async def _drive(load: Load, connections: list[Connection], seconds: float, most
 async def _worker(connection: Connection, request: bytes, expected: Expected, tally: _Tally) -> None:
     while tally.left > 0 and not tally.errors and time.perf_counter() < tally.until:
         tally.left -= 1
-        asked = time.perf_counter()
-        try:
-            expected.check(*await connection.ask(request))
-        except Exception as error:  # whatever it is, it is reported and ends the round
-            tally.errors.append(repr(error))
-            return
-        tally.waits.append(connection.first - asked)
+        await _ask(connection, request, expected, tally, time.perf_counter())
+
+
+async def _ask(connection: Connection, request: bytes, expected: Expected, tally: _Tally, due: float) -> None:
+    try:
+        expected.check(*await connection.ask(request))
+    except Exception as error:  # whatever it is, it is reported and ends the round
+        tally.errors.append(repr(error))
+        return
+    tally.waits.append(connection.first - due)
+
+
+async def _at_rate(rate: float, load: Load, connections: list[Connection], request: bytes, tally: _Tally) -> None:
+    """Waits are counted from when a request was due: one that found no free connection has waited too."""
+    idle: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+    for connection in connections:
+        idle.put_nowait(connection)
+
+    async def one(due: float) -> None:
+        connection = await idle.get()
+        await _ask(connection, request, load.expected, tally, due)
+        idle.put_nowait(connection)
+
+    due = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        while tally.left > 0 and not tally.errors and due < tally.until:
+            tally.left -= 1
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(one(due))
+            due += 1 / rate
 
 
 def _round(tally: _Tally, seconds: float, cpu: float, reads: int) -> Round:

@@ -9,10 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 
-from tests.bench import load, machine, slow
+from tests.bench import machine, planning, slow
 from tests.bench.cases import CASES, WHOLE, Case
 from tests.bench.client import Connection, Target
+from tests.bench.load import Load, Round, run
 from tests.bench.peers import Peer, Started, Turnout
+from tests.bench.planning import PlanningRow
 from tests.bench.rig import Bench, Rig, sandbox
 from tests.bench.slow import Held
 
@@ -25,7 +27,7 @@ class Effort:
 
     rounds: int
     seconds: float
-    """Of load in a round."""
+    """Of load in a round; three times as long at a steady rate, for the sake of its p99."""
     warm_up: float
     streams: int = 1_000
     """Slow streams at once."""
@@ -34,12 +36,16 @@ class Effort:
     sizes: tuple[int, ...] = (10, 2_000, 20_000)
     """Endpoints in the catalogue."""
     starts: int = 3
+    plans: int = 2_000
+    """Plans made in a round."""
     most: int | None = None
     """Requests a round at most."""
 
 
 FULL = Effort(rounds=5, seconds=0.9, warm_up=0.2)
-QUICK = Effort(rounds=2, seconds=0.4, warm_up=0.1, slow_rounds=1, slow_seconds=1.5, sizes=(10, 2_000), starts=1)
+QUICK = Effort(
+    rounds=2, seconds=0.4, warm_up=0.1, slow_rounds=1, slow_seconds=1.5, sizes=(10, 2_000), starts=1, plans=500
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,13 @@ class LoadRow:
 
     case: str
     says: str
+    load: str
+    """How hard it was pressed, for people."""
     connections: int
     units: int
     """What the CPU time of a request is divided by."""
     peer: str
-    rounds: tuple[load.Round, ...]
+    rounds: tuple[Round, ...]
 
     @property
     def errors(self) -> tuple[str, ...]:
@@ -87,30 +95,34 @@ def under_load(bench: Bench, cases: Sequence[Case], peers: Sequence[Peer], effor
     for options, group in groupby(cases, key=lambda case: case.upstream):
         with Rig(bench, sandbox(*options), peers) as rig:
             for case in group:
-                tell(f"{case.says}, {case.connections} at once")
+                tell(f"{case.says}, {case.load}")
                 rows += _in_turns(bench, case, rig.peers, effort)
     return rows
 
 
 def _in_turns(bench: Bench, case: Case, peers: dict[str, Started], effort: Effort) -> list[LoadRow]:
-    rounds: dict[str, list[load.Round]] = {name: [] for name in peers}
+    rounds: dict[str, list[Round]] = {name: [] for name in peers}
     for _ in range(effort.rounds):
         for name, started in peers.items():
-            rounds[name].append(bench.runner.run(load.run(_load(case, started.target, effort), started.pid)))
+            done = rounds[name]
+            if not done or not done[-1].errors:  # what has failed may take its time to fail again
+                done.append(bench.runner.run(run(_load(case, started.target, effort), started.pid)))
     return [
-        LoadRow(case.name, case.says, case.connections, case.units, name, tuple(done)) for name, done in rounds.items()
+        LoadRow(case.name, case.says, case.load, case.connections, case.units, name, tuple(done))
+        for name, done in rounds.items()
     ]
 
 
-def _load(case: Case, target: Target, effort: Effort) -> load.Load:
-    return load.Load(
+def _load(case: Case, target: Target, effort: Effort) -> Load:
+    return Load(
         target=target,
         body=case.body(target.model),
         expected=case.expected,
         connections=case.connections,
-        seconds=effort.seconds,
+        seconds=effort.seconds if case.rate is None else 3 * effort.seconds,
         warm_up=effort.warm_up,
         most=effort.most,
+        rate=case.rate,
     )
 
 
@@ -121,11 +133,14 @@ def slow_streams(bench: Bench, peers: Sequence[Peer], effort: Effort, tell: Tell
     with Rig(bench, plan.upstream) as rig:
         for _ in range(effort.slow_rounds):
             for peer in peers:
+                done = rounds[peer.name]
+                if peer.name in bench.lost or (done and done[-1].errors):
+                    continue
                 tell(f"{effort.streams:,} slow streams through {peer.name}")
-                with ExitStack() as stack:
+                with rig.losing(peer), ExitStack() as stack:
                     started = rig.start(peer, stack)
-                    rounds[peer.name].append(bench.runner.run(slow.run(plan, started.target, started.pid)))
-    return [SlowRow(name, plan.streams, tuple(done)) for name, done in rounds.items()]
+                    done.append(bench.runner.run(slow.run(plan, started.target, started.pid)))
+    return [SlowRow(name, plan.streams, tuple(done)) for name, done in rounds.items() if done]
 
 
 def catalogue_sizes(bench: Bench, effort: Effort, tell: Tell) -> tuple[list[LoadRow], list[StartRow]]:
@@ -145,9 +160,14 @@ def catalogue_sizes(bench: Bench, effort: Effort, tell: Tell) -> tuple[list[Load
 
 def cold_starts(bench: Bench, peers: Sequence[Peer], effort: Effort, tell: Tell) -> list[StartRow]:
     """From the start of a peer's process to its first correct answer, and its memory then. Raises Wrong."""
-    tell("cold starts")
+    rows: list[StartRow] = []
     with Rig(bench, sandbox(*WHOLE)) as rig:
-        return [_starts(bench, rig, peer, effort.starts) for peer in peers if peer.name != "direct"]
+        for peer in peers:
+            if peer.name != "direct" and peer.name not in bench.lost:
+                tell(f"cold starts of {peer.name}")
+                with rig.losing(peer):
+                    rows.append(_starts(bench, rig, peer, effort.starts))
+    return rows
 
 
 def _starts(bench: Bench, rig: Rig, peer: Peer, times: int) -> StartRow:
@@ -159,6 +179,12 @@ def _starts(bench: Bench, rig: Rig, peer: Peer, times: int) -> StartRow:
         seconds.append(took)
         memory.append(rss)
     return StartRow(peer.name, tuple(seconds), tuple(memory))
+
+
+def plans(effort: Effort, tell: Tell) -> list[PlanningRow]:
+    """The time of the router's planning alone, in catalogues of few and of many models."""
+    tell("planning")
+    return planning.measured((10, 2_000), max(3, effort.rounds), effort.plans)
 
 
 def _first_answer(bench: Bench, rig: Rig, peer: Peer, stack: ExitStack) -> tuple[float, int, Started]:

@@ -1,4 +1,4 @@
-"""Who is measured: each peer is a small class in a registry, started before an upstream."""
+"""What a peer is, and those that need no other gateway: nobody, the least, this gateway, nginx."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 from tests.bench.client import Target
 from tests.bench.configuration import CLIENT_KEY, ENVIRON, MODEL, PROVIDERS, render
 from tests.bench.processes import Process, python
+from tests.contract.servers import redis_binary
 
 UPSTREAM_MODEL = "upstream-model"
-_AUTHORIZATION = (("authorization", f"Bearer {CLIENT_KEY}"),)
+AUTHORIZATION = (("authorization", f"Bearer {CLIENT_KEY}"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Direct:
         return None
 
     def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
-        return Started(Target(upstream, UPSTREAM_MODEL, _AUTHORIZATION), None)
+        return Started(Target(upstream, UPSTREAM_MODEL, AUTHORIZATION), None)
 
 
 class Bare:
@@ -74,7 +75,7 @@ class Bare:
         url = urlsplit(upstream)
         command = python("-m", "tests.bench.bare", f"http://{url.netloc}")
         process = stack.enter_context(Process(command, place.folder / "bare.log", place.core))
-        return Started(Target(process.url() + url.path, UPSTREAM_MODEL, _AUTHORIZATION), process.pid)
+        return Started(Target(process.url() + url.path, UPSTREAM_MODEL, AUTHORIZATION), process.pid)
 
 
 class Turnout:
@@ -90,12 +91,31 @@ class Turnout:
         return None
 
     def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
-        file = place.folder / "turnout.yaml"
-        database = Path(tempfile.mkdtemp(dir=place.folder)) / "turnout.db"
-        file.write_text(render(upstream, database, self._endpoints))
+        return self._serve(upstream, place, stack, "memory:")
+
+    def _serve(self, upstream: str, place: Place, stack: ExitStack, state: str) -> Started:
+        folder = Path(tempfile.mkdtemp(dir=place.folder))
+        file = folder / "turnout.yaml"
+        file.write_text(render(upstream, folder / "turnout.db", self._endpoints, state))
         command = python("-m", "router", "serve", "--config", str(file), "--port", "0")
-        process = stack.enter_context(Process(command, place.folder / "turnout.log", place.core, ENVIRON))
-        return Started(Target(process.url(), MODEL, _AUTHORIZATION), process.pid)
+        process = stack.enter_context(Process(command, folder / "turnout.log", place.core, ENVIRON))
+        return Started(Target(process.url(), MODEL, AUTHORIZATION), process.pid)
+
+
+class SharedTurnout(Turnout):
+    """The same with its state in Redis, as several replicas share it; Redis runs beside the load and is not counted."""
+
+    name = "turnout+redis"
+
+    def missing(self) -> str | None:
+        return None if redis_binary() else "redis-server is not installed"
+
+    def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
+        port = free_port()
+        command = [redis_binary() or "", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        redis = stack.enter_context(Process([*command, "--dir", str(place.folder)], place.folder / "redis.log"))
+        redis.listening(f"http://127.0.0.1:{port}")
+        return self._serve(upstream, place, stack, f"redis://127.0.0.1:{port}/0")
 
 
 class Nginx:
@@ -108,13 +128,13 @@ class Nginx:
 
     def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
         url = urlsplit(upstream)
-        port = _free_port()
+        port = free_port()
         file = place.folder / "nginx.conf"
         file.write_text(_NGINX.format(folder=place.folder, upstream=url.netloc, port=port))
         command = ["nginx", "-c", str(file), "-p", str(place.folder), "-e", str(place.folder / "nginx-error.log")]
         process = stack.enter_context(Process(command, place.folder / "nginx.log", place.core))
         base_url = process.listening(f"http://127.0.0.1:{port}{url.path}")
-        return Started(Target(base_url, UPSTREAM_MODEL, _AUTHORIZATION), process.pid)
+        return Started(Target(base_url, UPSTREAM_MODEL, AUTHORIZATION), process.pid)
 
 
 _NGINX = """\
@@ -147,19 +167,8 @@ http {{
 """
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-FLOOR = Bare.name
-"""What ratios are to."""
-REGISTRY: dict[str, Peer] = {peer.name: peer for peer in (Direct(), Bare(), Turnout(), Nginx())}
-"""Measured in this order. A further peer is a class like these and its name here."""
-
-
-def available() -> tuple[list[Peer], dict[str, str]]:
-    """Those that can run here, and why the others cannot."""
-    absent = {peer.name: why for peer in REGISTRY.values() if (why := peer.missing()) is not None}
-    return [peer for name, peer in REGISTRY.items() if name not in absent], absent

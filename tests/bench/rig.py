@@ -1,16 +1,22 @@
-"""An upstream with peers before it, all in processes of their own, ended together."""
+"""An upstream with peers before it, all in processes of their own, ended together; who does not start is left out."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import httptools
+
+from tests.bench.cases import CASES
+from tests.bench.client import Connection, Target, Wrong
 from tests.bench.machine import Cores
 from tests.bench.peers import Peer, Place, Started
-from tests.bench.processes import Process, python
+from tests.bench.processes import START_SECONDS, NotStarted, Process, python
+from tests.bench.registry import OURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,8 @@ class Bench:
     cores: Cores
     folder: Path
     """Temporary; logs and configurations."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Other gateways that did not start, and why: they are left out from then on."""
 
 
 class Rig:
@@ -40,7 +48,8 @@ class Rig:
             process = Process(self._command, self._bench.folder / "upstream.log", self._bench.cores.load)
             self._url = stack.enter_context(process).url()
             self._stack = stack
-            self.peers = {peer.name: self.start(peer, stack) for peer in self._wanted}
+            for peer in self._wanted:
+                self._start_or_lose(peer, stack)
             self._stack = stack.pop_all()
         return self
 
@@ -48,10 +57,55 @@ class Rig:
         self._stack.close()
 
     def start(self, peer: Peer, stack: ExitStack) -> Started:
-        """One more peer, until `stack` is closed."""
-        return peer.start(self._url, Place(self._bench.folder, self._bench.cores.peer), stack)
+        """One more peer, until `stack` is closed; it has answered a first question then. Raises NotStarted."""
+        with ExitStack() as own:
+            started = peer.start(self._url, Place(self._bench.folder, self._bench.cores.peer), own)
+            self._bench.runner.run(_answered(peer.name, started.target))
+            stack.enter_context(own.pop_all())
+        return started
+
+    def _start_or_lose(self, peer: Peer, stack: ExitStack) -> None:
+        with self.losing(peer):
+            if peer.name not in self._bench.lost:
+                self.peers[peer.name] = self.start(peer, stack)
+
+    @contextmanager
+    def losing(self, peer: Peer) -> Iterator[None]:
+        """What another gateway raises within is noted, and it is left out; what one of OURS raises stays raised."""
+        try:
+            yield
+        except (NotStarted, Wrong, OSError) as error:
+            if peer.name in OURS:
+                raise
+            self._bench.lost[peer.name] = f"it did not start: {error}"
+
+
+async def _answered(name: str, target: Target) -> None:
+    body = CASES[0].body(target.model)
+    until = time.perf_counter() + START_SECONDS
+    last = "no answer"
+    while time.perf_counter() < until:
+        try:
+            status, answer = await _ask_once(target, body)
+        except (OSError, httptools.HttpParserError) as error:
+            last = repr(error)
+        else:
+            if status == 200:
+                return
+            last = f"status {status}: {answer[:300]!r}"
+        await asyncio.sleep(0.01)
+    raise NotStarted(f"{name} gave no proper answer: {last}")
+
+
+async def _ask_once(target: Target, body: bytes) -> tuple[int, bytes]:
+    async with asyncio.timeout(10):
+        connection = await Connection.open(target)
+        try:
+            return await connection.ask(target.request(body))
+        finally:
+            connection.close()
 
 
 def sandbox(*options: str) -> tuple[str, ...]:
     """The simulated provider, taking any key and model, so that one request fits every peer."""
-    return ("providers.sandbox", "--dialect", "moonshot", "--no-auth", "--no-check", "--loop", "uvloop", *options)
+    return ("tests.bench.upstream", *options)

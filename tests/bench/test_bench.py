@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import uvloop
 from rich.console import Console
 
+from tests.bench import planning
 from tests.bench.__main__ import NAMES, measured
+from tests.bench.aims import of_load
+from tests.bench.cases import WHOLE
 from tests.bench.client import Expected, Wrong
 from tests.bench.load import Round
+from tests.bench.machine import Cores
 from tests.bench.measure import QUICK, LoadRow
-from tests.bench.report import Report, aims, show
+from tests.bench.peers import Direct, Peer, Place, Started
+from tests.bench.processes import NotStarted
+from tests.bench.report import Report, show
+from tests.bench.results import TITLE, save
+from tests.bench.rig import Bench, Rig, sandbox
 
 MINIATURE = replace(QUICK, rounds=1, seconds=30.0, warm_up=0.05, most=50)
 """Ended by its fifty requests, not by its time."""
@@ -24,7 +37,7 @@ def quiet(what: str) -> None:
 
 def row(peer: str, *cpu_us: float, errors: tuple[str, ...] = ()) -> LoadRow:
     rounds = tuple(Round(100, 1.0, cpu, 1.0, 2.0, 100, errors) for cpu in cpu_us)
-    return LoadRow("small", "a short question", 32, 1, peer, rounds)
+    return LoadRow("small", "a short question", "32 at once", 32, 1, peer, rounds)
 
 
 def printed(report: Report) -> str:
@@ -53,8 +66,8 @@ def test_a_wrong_answer_is_told_from_a_right_one() -> None:
 
 
 def test_the_ratio_is_taken_round_by_round() -> None:
-    assert aims([row("bare", 100, 200, 100), row("turnout", 210, 400, 230)]) == [
-        "per request: 2.10 × bare, aim at most 3: met"
+    assert of_load([row("bare", 100, 200, 100), row("turnout", 210, 400, 230)]) == [
+        "CPU a request: 2.10 × bare, aim at most 3.00: met"
     ]
 
 
@@ -68,4 +81,68 @@ def test_a_run_with_errors_shows_no_figure_for_it() -> None:
 
 
 def test_every_case_can_be_asked_for_alone() -> None:
-    assert {"small", "prompt", "turns", "stream", "slow", "catalogue", "start"} == set(NAMES)
+    assert {"small", "prompt", "turns", "stream", "steady", "slow", "catalogue", "start", "planning"} == set(NAMES)
+
+
+class Refuses:
+    """A peer that never starts."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def missing(self) -> str | None:
+        return None
+
+    def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
+        raise NotStarted(f"{place.folder} is no place for it")
+
+
+def rigged(peer: Peer, lost: dict[str, str]) -> set[str]:
+    """The names of those that serve, of `peer` and the direct call."""
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        bench = Bench(runner, Cores(), Path(folder), lost)
+        with Rig(bench, sandbox(*WHOLE), [peer, Direct()]) as rig:
+            return set(rig.peers)
+
+
+def test_another_gateway_that_does_not_start_is_left_out_and_told() -> None:
+    lost: dict[str, str] = {}
+    assert rigged(Refuses("tensorzero"), lost) == {"direct"}
+    assert lost["tensorzero"].startswith("it did not start: ")
+
+
+def test_this_gateway_has_to_start() -> None:
+    with pytest.raises(NotStarted):
+        rigged(Refuses("turnout"), {})
+
+
+def test_only_a_wrong_answer_of_this_gateway_makes_the_run_fail() -> None:
+    assert not Report({}, {}, load=[row("litellm", 1, errors=("it broke",))]).failed
+    assert Report({}, {}, load=[row("turnout", 1, errors=("it broke",))]).failed
+
+
+def test_results_are_saved_the_newest_first_and_name_no_path(tmp_path: Path) -> None:
+    file = tmp_path / "RESULTS.md"
+    rows = [row("bare", 100, 100), row("turnout", 200, 200), row("litellm", 1, errors=("/home/me broke",))]
+    for cpu in ("older", "newer"):
+        save(Report({"cpu": cpu}, {"smg": "it did not start: /home/me/smg"}, load=rows), "quick", file)
+    text = file.read_text()
+    assert text.count(TITLE) == 1
+    assert text.index("- cpu: newer") < text.index("- cpu: older")
+    assert "- left out: smg, as it did not start\n" in text
+    assert "| turnout | 200.0 [200.0–200.0] | 2.00 [2.00–2.00] | 1.00 [1.00–1.00] |" in text
+    assert "/home" not in text
+
+
+def test_a_steady_rate_is_kept_and_a_late_request_has_waited() -> None:
+    effort = replace(MINIATURE, most=20)
+    report = measured(frozenset(("steady",)), frozenset(("direct",)), effort, quiet)
+    (only,) = report.load[0].rounds
+    assert only.requests == 20
+    assert only.seconds >= 19 / 200
+
+
+def test_planning_is_measured_in_a_small_and_a_large_catalogue() -> None:
+    rows = planning.measured((10, 40), rounds=2, plans=5)
+    assert [row.models for row in rows] == [10, 40]
+    assert all(row.best > 0 and len(row.rounds) == 2 for row in rows)
