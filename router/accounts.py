@@ -330,6 +330,7 @@ def generation_json(row: Row) -> Json:
                 "status": attempt.status,
                 "result": attempt.result,
                 "error": attempt.error,
+                "started": attempt.started,
                 "duration": attempt.duration,
                 "first_token": attempt.first_token,
                 "cost": str(attempt.cost),

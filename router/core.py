@@ -157,7 +157,7 @@ class Core:
         setup = self.setup
         settings = setup.settings
         recalled = await self._memory.recall(ask, request)
-        decision = Decision(ask, self.plan(ask, request.caller, stuck))
+        decision = Decision(ask, self.plan(ask, request.caller, stuck), received=request.received)
         grant = await self._budget.admit(request, decision.expected_cost, settings.timeouts.total)
         setup.users += 1
         job = Job(

@@ -53,6 +53,8 @@ class Decision:
     attempts: list[Outcome] = field(default_factory=list)
     selected: Endpoint | None = None
     rescues: list[Rescued] = field(default_factory=list)
+    received: float = 0.0
+    """When the request arrived, on the loop's clock."""
 
     @property
     def expected_cost(self) -> float:
@@ -71,7 +73,7 @@ class Decision:
             "attempt": len(self.attempts),
             "is_byok": False,
             "endpoints": {"total": len(rows), "available": rows},
-            "attempts": [_attempt(outcome) for outcome in self.attempts],
+            "attempts": [_attempt(outcome, self.received) for outcome in self.attempts],
         }
         if self.rescues:
             value["rescues"] = [asdict(rescued) for rescued in self.rescues]
@@ -188,7 +190,7 @@ def _retry_after(errors: Sequence[ProviderError]) -> float | None:
     return min(hints) if hints and all(isinstance(error, RateLimited) for error in errors) else None
 
 
-def _attempt(outcome: Outcome) -> dict[str, Any]:
+def _attempt(outcome: Outcome, received: float) -> dict[str, Any]:
     error = outcome.error
     return {
         "provider": outcome.endpoint.provider.name,
@@ -197,6 +199,7 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
         "status": 200 if error is None else error.upstream_status or outcome.upstream_status or error.status,
         "result": outcome.label,
         "error": None if error is None else error.message,
+        "started": round(outcome.started - received, 6),
         "duration": round(outcome.duration, 6),
         "first_token": None if outcome.first_token is None else round(outcome.first_token, 6),
         "hedged": outcome.hedged,

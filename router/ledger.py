@@ -72,12 +72,12 @@ def row(served: Served, now: float) -> Row:
         title=request.header(b"x-openrouter-title") or request.header(b"x-title"),
         user_agent=request.header(b"user-agent"),
         session=decision.ask.session,
-        attempts=tuple(map(_attempt, attempts)),
+        attempts=tuple([_attempt(outcome, request.received) for outcome in attempts]),
         decision=msgspec.Raw(decision.metadata()),
     )
 
 
-def _attempt(outcome: Outcome) -> AttemptRow:
+def _attempt(outcome: Outcome, received: float) -> AttemptRow:
     error, endpoint = outcome.error, outcome.endpoint
     return AttemptRow(
         provider=endpoint.provider.slug,
@@ -90,4 +90,5 @@ def _attempt(outcome: Outcome) -> AttemptRow:
         duration=outcome.duration,
         first_token=outcome.first_token,
         cost=outcome.cost,
+        started=round(outcome.started - received, 6),
     )

@@ -52,6 +52,8 @@ class AttemptRow:
     duration: float = 0.0
     first_token: float | None = None
     cost: Decimal = Decimal(0)
+    started: float = 0.0
+    """After the request arrived."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ def row(number: int, at: float, **changes: Any) -> Row:
     return replace(plain, **changes)
 
 
-GOOD = AttemptRow("moonshot", "Moonshot AI", "a/model", "moonshot/int4", 200, "success", None, 1.5, 0.2, USD("0.01"))
+GOOD = AttemptRow(
+    "moonshot", "Moonshot AI", "a/model", "moonshot/int4", 200, "success", None, 1.5, 0.2, USD("0.01"), 0.125
+)
 BAD = AttemptRow("cometapi", "CometAPI", "a/model", "cometapi", 503, "server_fault", "boom", 0.1)
 LIMITED = AttemptRow("cometapi", "CometAPI", "a/model", "cometapi", 429, "rate_limited", "slow down", 0.1)
 

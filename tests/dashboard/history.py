@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
@@ -39,10 +40,10 @@ def _row(rng: Random, at: float, outage: bool) -> Row:
     ]
     model = rng.choices(MODELS, (3, 1))[0]
     key, name = rng.choices(KEYS, (3, 5, 1))[0]
-    attempts = []
+    attempts: list[AttemptRow] = []
     for slug in order:
         attempt = _attempt(rng, slug, model, 0.55 if outage and slug == "openrouter" else 0.006)
-        attempts.append(attempt)
+        attempts.append(replace(attempt, started=0.0003 + sum(one.duration for one in attempts)))
         if attempt.result == "success":
             break
     last = attempts[-1]

@@ -143,16 +143,16 @@ def test_the_attempts_of_a_waterfall_fit_the_request() -> None:
             assert bar.start + bar.waiting + bar.answering <= 100.0001
 
 
-def test_an_attempt_that_raced_beside_another_is_drawn_beside_it() -> None:
+def test_attempts_are_drawn_where_they_began_so_that_racing_ones_lie_beside_each_other() -> None:
     row = next(rows(1e9, 2))
-    slow = replace(row.attempts[0], result="cancelled", duration=3.0, first_token=None)
-    fast = replace(row.attempts[0], result="success", duration=1.0, first_token=0.5)
-    raced = replace(row, attempts=(slow, fast), duration=3.0)
-    first, second = bars(raced, [{"hedged": False}, {"hedged": True}])
-    assert (first.start, first.tone) == (0.0, "none")
-    assert first.waiting == pytest.approx(100)
-    assert second.start == pytest.approx(200 / 3)
+    slow = replace(row.attempts[0], result="cancelled", started=0.5, duration=2.5, first_token=None)
+    fast = replace(row.attempts[0], result="success", started=2.0, duration=2.0, first_token=0.5)
+    raced = replace(row, attempts=(fast, slow), duration=4.0)
+    first, second = bars(raced, [{"hedged": True}, {"hedged": False}])
+    assert (first.start, first.waiting, first.answering, first.tone) == (12.5, 62.5, 0.0, "none")
+    assert (second.start, second.waiting, second.answering, second.tone) == (50.0, 12.5, 37.5, "ok")
     assert "slow to begin" in second.note
+    assert not first.note
 
 
 def test_numbers_are_written_for_people() -> None:

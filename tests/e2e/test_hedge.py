@@ -52,6 +52,8 @@ async def test_the_second_answers_and_the_first_is_closed_within_a_second(
     assert (len(one.requests), len(two.requests)) == (1, 1)
     told = [(one["provider"], one["result"], one["hedged"]) for one in said.metadata["attempts"]]
     assert told == [("First", "cancelled", False), ("Second", "success", True)]
+    first, second = said.metadata["attempts"]
+    assert first["started"] < second["started"] < first["started"] + first["duration"] + 0.1, "they ran side by side"
     assert said.metadata["summary"].startswith("Second served")
     assert "failed" not in said.metadata["summary"]
     assert ratio(gateway, "first") is None, "it did not fail"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from providers.errors import Broken, InvalidRequest, ServerFault
+from router import ledger
 from router.answer import CLIENT_LEFT, Answer
 from router.budget import Budget
 from router.core import Core, Setup, new_generation
@@ -165,6 +166,21 @@ def test_the_overhead_is_what_no_provider_had() -> None:
         served = gate.served()
         assert served.overhead == pytest.approx(served.duration - 3.0)
         assert served.overhead >= 0.3, "the backoff"
+
+    run(main())
+
+
+def test_the_ledger_and_the_decision_say_when_each_attempt_began() -> None:
+    async def main() -> None:
+        answers: list[Callable[[], Any]] = [lambda: ServerFault("500"), lambda: asyncio.sleep(3.0, good())]
+        gate = Gate(world(offer("a")), {"a": lambda: answers.pop(0)()})
+        await gate.send()
+        served = gate.served()
+        first, second = ledger.row(served, 1e9).attempts
+        assert first.started == 0
+        assert second.started == pytest.approx(served.duration - 3.0), "after the backoff"
+        told = json.loads(served.decision.metadata())["attempts"]
+        assert [one["started"] for one in told] == [first.started, second.started]
 
     run(main())
 

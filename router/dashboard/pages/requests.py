@@ -92,8 +92,6 @@ class Bar:
     waiting: float
     """Until the first token."""
     answering: float
-    begins: float
-    """Seconds after the request arrived."""
     note: str = ""
 
     @property
@@ -106,7 +104,7 @@ async def request(asked: Asked, id_: str) -> Context:
     row = await asked.sources.figures.row(id_[:200])
     if row is None:
         raise NotFound(
-            f"There is no request {id_[:80]}. Rows are kept for 30 days; the newest take up to a second to arrive.",
+            f"There is no request {id_[:80]}. Old rows are deleted; the newest take up to a second to arrive.",
             [("requests", "The newest requests")],
         )
     decision = _decision(row)
@@ -189,29 +187,21 @@ def _verdict(row: Row) -> tuple[str, str]:
 
 
 def bars(row: Row, facts: Sequence[dict[str, Any]] = ()) -> list[Bar]:
-    """The attempts one after the other, what lies between them (planning, back-off) shared out; one that raced beside
-    another ends with the request. `facts`: the decision's attempts, which say more of each."""
+    """The attempts where they began, so that those that raced lie beside each other. `facts`: the decision's attempts,
+    which say more of each."""
     told = [*facts, *[{}] * len(row.attempts)]
-    beside = [told[place].get("hedged") is True for place in range(len(row.attempts))]
-    in_turn = [one for one, raced in zip(row.attempts, beside, strict=True) if not raced and one.result != "cancelled"]
-    whole = max(row.duration, sum(one.duration for one in in_turn), 1e-9)
-    pause = max(0.0, whole - sum(one.duration for one in in_turn)) / len(in_turn) if in_turn else 0.0
-    at, out = 0.0, []
-    for attempt, raced, fact in zip(row.attempts, beside, told, strict=False):
-        lasted = min(attempt.duration, whole)
-        start = whole - lasted if raced else min(at + pause if attempt in in_turn else at, whole - lasted)
-        out.append(_bar(attempt, start, lasted, whole, _note(fact, raced)))
-        if attempt in in_turn:
-            at = start + lasted
-    return out
+    whole = max(row.duration, 1e-9, *(one.started + one.duration for one in row.attempts))
+    each = sorted(zip(row.attempts, told, strict=False), key=lambda pair: pair[0].started)
+    return [_bar(attempt, whole, _note(fact)) for attempt, fact in each]
 
 
-def _bar(attempt: AttemptRow, start: float, lasted: float, whole: float, note: str) -> Bar:
+def _bar(attempt: AttemptRow, whole: float, note: str) -> Bar:
+    lasted, share = attempt.duration, 100 / whole
     first = lasted if attempt.first_token is None else min(attempt.first_token, lasted)
-    return Bar(attempt, 100 * start / whole, 100 * first / whole, 100 * (lasted - first) / whole, start, note)
+    return Bar(attempt, share * max(0.0, attempt.started), share * first, share * (lasted - first), note)
 
 
-def _note(fact: dict[str, Any], raced: bool) -> str:
+def _note(fact: dict[str, Any]) -> str:
     if fact.get("rescue"):
         return "carried on a stream that had broken"
-    return "started beside one that was slow to begin" if raced else ""
+    return "started beside one that was slow to begin" if fact.get("hedged") is True else ""
