@@ -59,10 +59,11 @@ class Endpoint:
     prefix: str | None = None
     """The operator's word on how it takes over a begun answer; None: what its profile says."""
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """What it is known by across reloads."""
-        return (self.model_id, self.tag)
+    key: tuple[str, str] = field(init=False)
+    """(model id, tag): what it is known by across reloads."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.model_id, self.tag))
 
     def takes(self, parameter: str) -> bool:
         return self.supports is None or parameter in self.supports

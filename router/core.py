@@ -17,10 +17,11 @@ from router.answer import CLIENT_LEFT, Answer
 from router.ask import Ask
 from router.attempt import Job
 from router.budget import Budget
-from router.catalogue import Catalogue
+from router.catalogue import Catalogue, Model
 from router.decision import Decision
 from router.dispatch import Dispatcher, Walk
 from router.errors import ApiError, Busy
+from router.exclusion import Sieve, sieve
 from router.facts import Ticket
 from router.health import Health
 from router.hedge import Allowance
@@ -56,6 +57,7 @@ class Setup:
     clients: Mapping[str, Client]
     """By provider slug; only those that are on."""
     _preferences: dict[str, Effective] = field(default_factory=dict, repr=False)
+    _sieves: dict[str, Sieve] = field(default_factory=dict, repr=False)
     users: int = 0
     """Requests that are served by it."""
 
@@ -64,6 +66,15 @@ class Setup:
         found = self._preferences.get(model_id)
         if found is None:
             found = self._preferences[model_id] = for_model(self.settings.preferences, model_id)
+        return found
+
+    def sieve(self, model: Model, rules: Effective) -> Sieve:
+        """A model's endpoints by preferences; those of a request without any of its own are looked through once."""
+        found = self._sieves.get(model.id)
+        if found is None or found.rules is not rules:
+            found = sieve(model.endpoints, rules)
+            if rules is self._preferences.get(model.id):
+                self._sieves[model.id] = found
         return found
 
 
@@ -111,6 +122,7 @@ class Core:
             stuck.cached if stuck else 0,
             self._learned,
             STRATEGIES[setup.settings.routing.strategy],
+            setup.sieve,
         )
         return make(ask, context)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -10,57 +10,43 @@ from router.ask import Ask
 from router.catalogue import Endpoint
 from router.preferences import Effective
 
-Holds = Callable[[Ask, Endpoint, Effective], bool]
+
+class Need(NamedTuple):
+    """A request as one model sees it."""
+
+    ask: Ask
+    tokens: int
+    """Of its prompt, as likely as not."""
+    least: int
+    """Tokens of context it takes for certain, what it may write included."""
+    most: int
+    """The same, as far as it may be more."""
 
 
-class Rule(NamedTuple):
-    """One reason to keep endpoints out."""
-
-    name: str
-    concerns: Callable[[Ask, Effective], bool]
-    """Whether the request can be touched by it at all: most rules concern few requests."""
-    holds: Holds
-
-
-def _always(ask: Ask, rules: Effective) -> bool:
-    return True
-
-
-def _more_than_text(ask: Ask, rules: Effective) -> bool:
-    return len(ask.modalities) > 1
-
-
-def _not_in_only(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
+def _not_in_only(endpoint: Endpoint, rules: Effective) -> bool:
     return not all(any(endpoint.matches(name) for name in names) for names in rules.only)
 
 
-def _ignored(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
+def _ignored(endpoint: Endpoint, rules: Effective) -> bool:
     return any(endpoint.matches(name) for name in rules.ignore)
 
 
-def _order_is_final(ask: Ask, rules: Effective) -> bool:
+def _not_in_order(endpoint: Endpoint, rules: Effective) -> bool:
     """No fallbacks means no other provider than those named; an order of ignored providers only is a contradiction,
     which is better told than guessed at."""
-    return bool(rules.order) and (not rules.allow_fallbacks or all(name in rules.ignore for name in rules.order))
+    final = rules.order and (not rules.allow_fallbacks or all(name in rules.ignore for name in rules.order))
+    return bool(final) and not any(endpoint.matches(name) for name in rules.order)
 
 
-def _not_in_order(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    return not any(endpoint.matches(name) for name in rules.order)
-
-
-def _other_quantization(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
+def _other_quantization(endpoint: Endpoint, rules: Effective) -> bool:
     return rules.quantizations is not None and (endpoint.quantization or "unknown") not in rules.quantizations
-
-
-def _has_limit(ask: Ask, rules: Effective) -> bool:
-    return (rules.max_prompt, rules.max_completion, rules.max_request) != (None, None, None)
 
 
 def _above(limit: Decimal | None, price: Decimal) -> bool:
     return limit is not None and price > limit
 
 
-def _too_dear(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
+def _too_dear(endpoint: Endpoint, rules: Effective) -> bool:
     rates = endpoint.rates
     return (
         _above(rules.max_prompt, rates.prompt)
@@ -69,8 +55,42 @@ def _too_dear(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
     )
 
 
-def _lacks_parameters(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    return not all(endpoint.takes(name) or endpoint.takes(SPELLINGS.get(name, name)) for name in ask.parameters)
+BY_PREFERENCES: tuple[tuple[str, Callable[[Endpoint, Effective], bool]], ...] = (
+    ("provider_off", lambda endpoint, rules: endpoint.provider.off is not None),
+    ("only", _not_in_only),
+    ("ignore", _ignored),
+    ("order", _not_in_order),
+    ("quantizations", _other_quantization),
+    ("data_policy:training", lambda endpoint, rules: rules.deny_collection and endpoint.provider.training),
+    ("data_policy:zdr", lambda endpoint, rules: rules.zdr and not endpoint.provider.zdr),
+    ("max_price", _too_dear),
+)
+"""What keeps an endpoint out whatever is asked of it, in the order it is looked at; the first that holds is named."""
+
+
+class Sieve(NamedTuple):
+    """What preferences alone make of a model's endpoints: the same for every request that has them."""
+
+    rules: Effective
+    endpoints: tuple[tuple[Endpoint, str | None], ...]
+    """All of them in their order, each with what keeps it out."""
+    least_context: int
+    """Of those that are not kept out: what fits in this fits in each."""
+    least_output: int | None
+    """The same of `max_output`; None: none has one."""
+
+
+def sieve(endpoints: Iterable[Endpoint], rules: Effective) -> Sieve:
+    """The endpoints by preferences."""
+    judged = tuple((endpoint, _kept_out(endpoint, rules)) for endpoint in endpoints)
+    kept = [endpoint for endpoint, reason in judged if reason is None]
+    outputs = [endpoint.max_output for endpoint in kept if endpoint.max_output is not None]
+    contexts = [endpoint.context_length for endpoint in kept]
+    return Sieve(rules, judged, min(contexts, default=0), min(outputs, default=None))
+
+
+def _kept_out(endpoint: Endpoint, rules: Effective) -> str | None:
+    return next((name for name, holds in BY_PREFERENCES if holds(endpoint, rules)), None)
 
 
 SPELLINGS = {
@@ -81,43 +101,50 @@ SPELLINGS = {
 """Parameters that say what another says: an endpoint that takes the other takes them too."""
 
 
-def _output_too_long(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    return endpoint.max_output is not None and (ask.max_tokens or 0) > endpoint.max_output
+def _lacks_parameters(need: Need, endpoint: Endpoint) -> bool:
+    names = need.ask.parameters
+    return not all(endpoint.takes(name) or endpoint.takes(SPELLINGS.get(name, name)) for name in names)
 
 
-def _does_not_fit(ask: Ask, endpoint: Endpoint, rules: Effective) -> bool:
-    return ask.prompt.low + (ask.max_tokens or 0) > endpoint.context_length
+def _output_too_long(need: Need, endpoint: Endpoint) -> bool:
+    return endpoint.max_output is not None and (need.ask.max_tokens or 0) > endpoint.max_output
 
 
-EXCLUSIONS: tuple[Rule, ...] = (
-    Rule("provider_off", _always, lambda ask, endpoint, rules: endpoint.provider.off is not None),
-    Rule("only", lambda ask, rules: bool(rules.only), _not_in_only),
-    Rule("ignore", lambda ask, rules: bool(rules.ignore), _ignored),
-    Rule("order", _order_is_final, _not_in_order),
-    Rule("quantizations", lambda ask, rules: rules.quantizations is not None, _other_quantization),
+class Rule(NamedTuple):
+    """One reason to keep endpoints out of a request."""
+
+    name: str
+    concerns: Callable[[Need, Sieve], bool]
+    """Whether any endpoint can be touched by it: most rules concern few requests."""
+    holds: Callable[[Need, Endpoint], bool]
+
+
+BY_REQUEST: tuple[Rule, ...] = (
+    Rule("require_parameters", lambda need, among: among.rules.require_parameters, _lacks_parameters),
     Rule(
-        "data_policy:training",
-        lambda ask, rules: rules.deny_collection,
-        lambda ask, endpoint, rules: endpoint.provider.training,
+        "modality",
+        lambda need, among: len(need.ask.modalities) > 1,
+        lambda need, endpoint: not need.ask.modalities <= endpoint.modalities,
     ),
-    Rule("data_policy:zdr", lambda ask, rules: rules.zdr, lambda ask, endpoint, rules: not endpoint.provider.zdr),
-    Rule("max_price", _has_limit, _too_dear),
-    Rule("require_parameters", lambda ask, rules: rules.require_parameters, _lacks_parameters),
-    Rule("modality", _more_than_text, lambda ask, endpoint, rules: not ask.modalities <= endpoint.modalities),
-    Rule("max_output", lambda ask, rules: ask.max_tokens is not None, _output_too_long),
-    Rule("context_length", _always, _does_not_fit),
+    Rule(
+        "max_output",
+        lambda need, among: among.least_output is not None and (need.ask.max_tokens or 0) > among.least_output,
+        _output_too_long,
+    ),
+    Rule(
+        "context_length",
+        lambda need, among: need.least > among.least_context,
+        lambda need, endpoint: need.least > endpoint.context_length,
+    ),
 )
-"""Every reason that keeps an endpoint out, in the order they are looked at; the first that holds is named."""
+"""What keeps an endpoint out of one request, looked at after its preferences, in this order."""
 
 
-def in_force(ask: Ask, rules: Effective) -> list[Rule]:
+def in_force(need: Need, among: Sieve) -> list[Rule]:
     """The rules that can keep any endpoint out of this request."""
-    return [rule for rule in EXCLUSIONS if rule.concerns(ask, rules)]
+    return [rule for rule in BY_REQUEST if rule.concerns(need, among)]
 
 
-def exclusion(among: Sequence[Rule], ask: Ask, endpoint: Endpoint, rules: Effective) -> str | None:
+def exclusion(among: Sequence[Rule], need: Need, endpoint: Endpoint) -> str | None:
     """The first of the rules that keeps an endpoint out of a request, by name, or None."""
-    for name, _, holds in among:
-        if holds(ask, endpoint, rules):
-            return name
-    return None
+    return next((rule.name for rule in among if rule.holds(need, endpoint)), None)

@@ -34,6 +34,11 @@ class Standing(NamedTuple):
     throughput: Spread | None = None
     """Output tokens a second over five minutes, waiting included."""
 
+    @property
+    def troubled(self) -> bool:
+        """It sends an endpoint back in the order."""
+        return self.outage or self.tier is not Tier.NORMAL
+
 
 @dataclass(slots=True)
 class Facts:
@@ -70,7 +75,11 @@ class Facts:
 
     def count_own(self, now: float, good: bool) -> None:
         self.untold = (self.untold[0] + good, self.untold[1] + (not good))
+        judged_at = self.judged_at
         self.count(now, int(good), int(not good))
+        if good and not (self.judged.troubled or self.judged.error_rate):
+            # One more success changes nothing of what stands well, and figures of speed may be a second old.
+            self.judged_at = judged_at
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ from config.preferences import Percentiles
 from router.ask import Ask
 from router.catalogue import Catalogue, Endpoint, Model, Resolved
 from router.errors import UnknownModel
-from router.exclusion import exclusion, in_force
+from router.exclusion import Need, Sieve, exclusion, in_force, sieve
 from router.facts import Standing, Tier
-from router.learned import UNKNOWN, Learned, nothing
+from router.learned import Learned, nothing
 from router.policy import REGISTRY, Candidate
 from router.preferences import Effective
 from router.speed import Spread
@@ -86,6 +86,10 @@ class Plan:
         return {candidate.endpoint: share for candidate, share in zip(batch, shares, strict=True)}
 
 
+def _sieve(model: Model, rules: Effective) -> Sieve:
+    return sieve(model.endpoints, rules)
+
+
 class Context(NamedTuple):
     """What planning needs besides the request: read, never changed."""
 
@@ -105,6 +109,8 @@ class Context(NamedTuple):
     """What experience says of a model id."""
     draw: str = "weighted"
     """The policy behind `routing.strategy`; see router.policy.STRATEGIES."""
+    sieve: Callable[[Model, Effective], Sieve] = _sieve
+    """What preferences alone make of a model's endpoints; may remember it."""
 
 
 PASSING = ("ejected", "cooling", "provider_put_aside", "max_concurrency")
@@ -161,17 +167,17 @@ def _unknown(name: str, catalogue: Catalogue) -> UnknownModel:
 def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded: list[Excluded]) -> list[Candidate]:
     """The model's endpoints that may serve the request; the others go to `excluded`."""
     learned = context.learned(model.id)
-    if learned is not UNKNOWN:
-        ask = replace(ask, prompt=learned.prompt(ask.prompt))
+    prompt, most_output = learned.prompt(ask.prompt), ask.max_tokens or 0
+    need = Need(ask, prompt.tokens, prompt.low + most_output, prompt.high + most_output)
     output = learned.completion(ask.max_tokens, EXPECTED_OUTPUT)
-    tokens = ask.prompt.tokens
     allowed = context.allowed(model.id)
-    among = in_force(ask, rules)
+    among = context.sieve(model, rules)
+    asked = in_force(need, among)
     candidates: list[Candidate] = []
-    for endpoint in model.endpoints:
-        cached = min(context.cached, tokens) if context.stuck and endpoint.key == context.stuck else 0
-        cost = endpoint.rates.expected(tokens, cached, output)
-        reason = exclusion(among, ask, endpoint, rules) if allowed else "key_models"
+    for endpoint, kept_out in among.endpoints:
+        cached = min(context.cached, need.tokens) if context.stuck == endpoint.key else 0
+        cost = endpoint.rates.expected(need.tokens, cached, output)
+        reason = "key_models" if not allowed else kept_out or (exclusion(asked, need, endpoint) if asked else None)
         if reason is not None:
             excluded.append(Excluded(endpoint, cost, reason))
             continue
@@ -180,33 +186,36 @@ def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded:
             excluded.append(Excluded(endpoint, cost, standing.unavailable, standing.until))
         else:
             candidates.append(Candidate(endpoint, standing, cost))
-    return _demoted(ask, candidates, rules, context.stuck)
+    return _demoted(need, among, candidates, context.stuck)
 
 
 # --- in what order ------------------------------------------------------------------------------------
 
 
-def _demoted(ask: Ask, candidates: list[Candidate], rules: Effective, stuck: tuple[str, str] | None) -> list[Candidate]:
-    wanted = [name for name in SOFT_PARAMETERS if name in ask.parameters]
+def _demoted(need: Need, among: Sieve, candidates: list[Candidate], stuck: tuple[str, str] | None) -> list[Candidate]:
+    wanted = [name for name in SOFT_PARAMETERS if name in need.ask.parameters]
     had = [name for name in wanted if any(candidate.endpoint.takes(name) for candidate in candidates)]
-    return [_marked(_demote(ask, candidate, rules, had), stuck) for candidate in candidates]
+    speeds = among.rules.min_throughput is not None or among.rules.max_latency is not None
+    if had or speeds or need.most > among.least_context or any(one.standing.troubled for one in candidates):
+        candidates = [_demote(need, candidate, among.rules, had) for candidate in candidates]
+    return candidates if stuck is None else [_marked(candidate, stuck) for candidate in candidates]
 
 
-def _marked(candidate: Candidate, stuck: tuple[str, str] | None) -> Candidate:
+def _marked(candidate: Candidate, stuck: tuple[str, str]) -> Candidate:
     """A cache is worth a slower endpoint, not one in an outage or one that cannot do what is asked."""
-    if stuck is None or candidate.endpoint.key != stuck or candidate.severity >= DEMOTIONS["parameters"]:
+    if candidate.endpoint.key != stuck or candidate.severity >= DEMOTIONS["parameters"]:
         return candidate
     return candidate._replace(sticky=True)
 
 
-def _demote(ask: Ask, candidate: Candidate, rules: Effective, had: Sequence[str]) -> Candidate:
+def _demote(need: Need, candidate: Candidate, rules: Effective, had: Sequence[str]) -> Candidate:
     endpoint, standing = candidate.endpoint, candidate.standing
     reasons: list[str] = []
     if rules.min_throughput is not None and _misses(standing.throughput, rules.min_throughput, above=True):
         reasons.append("throughput")
     if rules.max_latency is not None and _misses(standing.latency, rules.max_latency, above=False):
         reasons.append("latency")
-    if ask.prompt.high + (ask.max_tokens or 0) > endpoint.context_length:
+    if need.most > endpoint.context_length:
         reasons.append("context_uncertain")
     if not all(endpoint.takes(name) for name in had):
         reasons.append("parameters")
@@ -258,6 +267,12 @@ def _ordered(candidates: list[Candidate], rules: Effective, context: Context) ->
 
 def _batches(candidates: list[Candidate], rules: Effective, draw: str) -> Iterable[tuple[list[Candidate], str]]:
     """Candidates that are alike but for the policy, and the policy that orders them, first batch first."""
+    if rules.order or any(one.severity or one.sticky for one in candidates):
+        return _told_apart(candidates, rules, draw)
+    return [(candidates, rules.sort or draw)]
+
+
+def _told_apart(candidates: list[Candidate], rules: Effective, draw: str) -> Iterable[tuple[list[Candidate], str]]:
     left = candidates
     for name in rules.order:
         named = [candidate for candidate in left if candidate.endpoint.matches(name)]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,20 +23,21 @@ EXACT = 16_384
 SLICES, SLICE = 64, 256
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """Tokens of a prompt: the likely number, and the bounds it lies between."""
 
     tokens: int
     uncertainty: float = UNCERTAINTY
     media: int = 0
     """Parts that are not text; `tokens` holds IMAGE_TOKENS for each."""
-    low: int = field(init=False)
-    high: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "low", int(self.tokens / (1 + self.uncertainty)))
-        object.__setattr__(self, "high", int(self.tokens * (1 + self.uncertainty)))
+    @property
+    def low(self) -> int:
+        return int(self.tokens / (1 + self.uncertainty))
+
+    @property
+    def high(self) -> int:
+        return int(self.tokens * (1 + self.uncertainty))
 
 
 def estimate(messages: bytes, tools: bytes = b"") -> Estimate:
