@@ -32,6 +32,8 @@ class Usage:
 def total(usages: Iterable[Usage]) -> Usage | None:
     """What several answers used together; None of none."""
     all_ = list(usages)
+    if len(all_) == 1:
+        return all_[0]
     reported = [usage.reported_cost for usage in all_ if usage.reported_cost is not None]
     if not all_:
         return None

@@ -83,33 +83,15 @@ class Decision:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every endpoint, those of the plan in its order, then those that are not in it."""
-        plan = self.plan
-        chances = plan.chances()
+        plan, selected = self.plan, self.selected
+        chance = plan.chances().get
         rows = [
-            self._row(candidate.endpoint, candidate.expected_cost, None, candidate.demoted_by, chances)
+            _row(one.endpoint, selected, one.expected_cost, chance(one.endpoint, 0.0), None, one.demoted_by)
             for stage in plan.stages
-            for candidate in stage.candidates
+            for one in stage.candidates
         ]
-        return rows + [self._row(one.endpoint, one.expected_cost, one.reason, (), chances) for one in plan.excluded]
-
-    def _row(
-        self,
-        endpoint: Endpoint,
-        cost: float,
-        excluded_by: str | None,
-        demoted_by: Sequence[str],
-        chances: dict[Endpoint, float],
-    ) -> dict[str, Any]:
-        return {
-            "provider": endpoint.provider.name,
-            "model": endpoint.model_id,
-            "tag": endpoint.tag,
-            "selected": endpoint is self.selected,
-            "expected_cost": round(cost, 9),
-            "chance": round(chances.get(endpoint, 0.0), 6),
-            "excluded_by": excluded_by,
-            "demoted_by": list(demoted_by),
-        }
+        rows += [_row(one.endpoint, selected, one.expected_cost, 0.0, one.reason, ()) for one in plan.excluded]
+        return rows
 
     def summary(self) -> str:
         """One line for people."""
@@ -179,6 +161,26 @@ class Decision:
             [_previous(outcome) for outcome in failed if outcome is not last],
             retry_after=_retry_after([outcome.error for outcome in failed if outcome.error is not None]),
         )
+
+
+def _row(
+    endpoint: Endpoint,
+    selected: Endpoint | None,
+    cost: float,
+    chance: float,
+    excluded_by: str | None,
+    demoted_by: tuple[str, ...],
+) -> dict[str, Any]:
+    return {
+        "provider": endpoint.provider.name,
+        "model": endpoint.model_id,
+        "tag": endpoint.tag,
+        "selected": endpoint is selected,
+        "expected_cost": round(cost, 9),
+        "chance": round(chance, 6),
+        "excluded_by": excluded_by,
+        "demoted_by": demoted_by,
+    }
 
 
 _LASTING = (ModelUnavailable, BadCredentials, OutOfQuota, ContextExceeded)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Protocol
 
 import msgspec
 
+from providers.usage import Usage, total
 from router.outcome import Outcome
 from router.served import Served
 from router.state.values import AttemptRow, Row
+
+_NOTHING = Usage()
 
 
 class Writer(Protocol):
@@ -38,9 +40,8 @@ def row(served: Served, now: float) -> Row:
     """The ledger's row of a request that ended at unix time `now`. Tokens and cost are summed over its attempts."""
     request, decision, endpoint = served.request, served.decision, served.endpoint
     attempts = served.attempts
-    used = [outcome.usage for outcome in attempts if outcome.usage is not None]
+    used = total([outcome.usage for outcome in attempts if outcome.usage is not None]) or _NOTHING
     last = attempts[-1] if attempts else None
-    reported = [usage.reported_cost for usage in used if usage.reported_cost is not None]
     first_token = last.first_token if last is not None else None
     return Row(
         id=request.generation,
@@ -60,14 +61,14 @@ def row(served: Served, now: float) -> Row:
         duration=served.duration,
         generation=max(0.0, last.duration - (first_token or 0.0)) if last is not None else 0.0,
         overhead=served.overhead,
-        prompt=sum(usage.prompt for usage in used),
-        cached=sum(usage.cached for usage in used),
-        cache_write=sum(usage.cache_write for usage in used),
-        reasoning=sum(usage.reasoning for usage in used),
-        completion=sum(usage.completion for usage in used),
+        prompt=used.prompt,
+        cached=used.cached,
+        cache_write=used.cache_write,
+        reasoning=used.reasoning,
+        completion=used.completion,
         cost=served.cost,
-        upstream_cost=sum(reported, Decimal(0)) if reported else None,
-        estimated=any(outcome.estimated for outcome in attempts),
+        upstream_cost=used.reported_cost,
+        estimated=any([outcome.estimated for outcome in attempts]),
         referer=request.header(b"http-referer") or request.header(b"referer"),
         title=request.header(b"x-openrouter-title") or request.header(b"x-title"),
         user_agent=request.header(b"user-agent"),

@@ -37,12 +37,13 @@ class Served:
     @property
     def overhead(self) -> float:
         """The part of `duration` that no provider had the request."""
-        return max(0.0, self.duration - sum(attempt.duration for attempt in self.attempts))
+        return max(0.0, self.duration - sum([attempt.duration for attempt in self.attempts]))
 
     @property
     def cost(self) -> Decimal:
         """USD by our prices, of all attempts."""
-        return sum((attempt.cost for attempt in self.attempts), Decimal(0))
+        attempts = self.attempts
+        return attempts[0].cost if len(attempts) == 1 else sum([attempt.cost for attempt in attempts], Decimal(0))
 
 
 class Observer(Protocol):

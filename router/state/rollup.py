@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from router.state.values import AttemptTotal, Query, Row, Total, to_units, to_usd
@@ -59,18 +60,37 @@ class Apps:
 
 def sums(rows: Iterable[Row], apps: Apps) -> Sums:
     """What these rows add."""
-    out: Sums = {kind: {} for kind in DIMENSIONS}
+    requests: Found = defaultdict(list)
+    attempts: Found = defaultdict(list)
     for row in rows:
-        served = (row.model or row.requested[:LONGEST], row.provider or "")
-        full = (*served, row.key, apps.name(row))
-        measures = _measures(row)
-        tries = [((one.model, one.provider, one.tag), _judged(one.result)) for one in row.attempts]
-        for resolution in RESOLUTIONS:
-            bucket = int(row.created // resolution) * resolution
-            _add(out["traffic"], (resolution, bucket, served), measures)
-            _add(out["requests"], (resolution, bucket, full), measures)
-            for tried, judged in tries:
-                _add(out["attempts"], (resolution, bucket, tried), judged)
+        minute = int(row.created // MINUTE) * MINUTE
+        dims = (row.model or row.requested[:LONGEST], row.provider or "", row.key, apps.name(row))
+        requests[minute, dims].append(_measures(row))
+        for one in row.attempts:
+            attempts[minute, (one.model, one.provider, one.tag)].append(_judged(one.result))
+    by_minute = _added(requests)
+    traffic: Found = defaultdict(list)
+    for (minute, served), measures in by_minute.items():
+        traffic[minute, served[:2]].append(measures)
+    by_kind = {"traffic": _added(traffic), "requests": by_minute, "attempts": _added(attempts)}
+    return {kind: _at_every_resolution(minutes) for kind, minutes in by_kind.items()}
+
+
+Found = dict[tuple[int, tuple[str, ...]], list[Sequence[int]]]
+"""Measures by minute and dimensions."""
+
+
+def _added(found: Found) -> dict[tuple[int, tuple[str, ...]], list[int]]:
+    return {at: [sum(column) for column in zip(*several, strict=True)] for at, several in found.items()}
+
+
+def _at_every_resolution(
+    minutes: Mapping[tuple[int, tuple[str, ...]], Sequence[int]],
+) -> dict[tuple[int, int, tuple[str, ...]], list[int]]:
+    out: dict[tuple[int, int, tuple[str, ...]], list[int]] = {}
+    for resolution in RESOLUTIONS:
+        for (minute, dims), measures in minutes.items():
+            _add(out, (resolution, minute // resolution * resolution, dims), measures)
     return out
 
 
