@@ -54,7 +54,7 @@ HOMES = {
     "tenacity": ("router.retry",),
     "prometheus_client": ("router.metrics",),
     "starlette": ("router.edge",),
-    "uvicorn": ("router.edge.door", "router.cli"),
+    "uvicorn": ("router.edge.door", "router.edge.wire", "router.cli"),
     "yaml": ("config",),
     "jinja2": ("router.dashboard",),
     "click": ("router.cli", "providers.sandbox.__main__"),

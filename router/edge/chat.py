@@ -11,10 +11,12 @@ from router.ask import Ask, parse
 from router.auth import Auth
 from router.core import Core, Underway, new_generation
 from router.edge import body
-from router.edge.asgi import Receive, Scope, Send, respond
+from router.edge.asgi import JSON, Receive, Scope, Send, respond
 from router.edge.disconnect import Departure
 from router.edge.errors import send_error
 from router.edge.stream import Stream
+from router.edge.wire import EXTENSION as WIRE
+from router.edge.wire import Wire
 from router.errors import ApiError, Busy
 from router.request import Request
 
@@ -52,8 +54,9 @@ class Chat:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
         most = self._core.setup.settings.server.max_body_bytes
+        wire: Wire | None = scope.get("extensions", {}).get(WIRE)
         try:
-            ask = parse(await body.read(receive, request.headers, most), request.headers)
+            ask = parse(await body.read(receive, request.headers, most, wire), request.headers)
         except body.ClientLeft:
             return
         except ApiError as error:
@@ -61,9 +64,9 @@ class Chat:
             return
         with Departure(scope, receive), Underway(self._core) as underway:
             if ask.stream:
-                await self._streamed(ask, request, send, underway)
+                await self._streamed(ask, request, Stream(send, request.generation, wire), underway)
             else:
-                await self._whole(ask, request, send, underway)
+                await self._whole(ask, request, send, wire, underway)
 
     async def _complete(self, ask: Ask, request: Request, underway: Underway) -> Answer:
         """An answer under way. Raises ApiError, and nothing else but for being cancelled: a fault of ours is logged and
@@ -81,19 +84,23 @@ class Chat:
             log.exception("request %s failed in the gateway", request.generation)
             raise ApiError("The gateway failed on this request; its log says why.") from None
 
-    async def _whole(self, ask: Ask, request: Request, send: Send, underway: Underway) -> None:
+    async def _whole(self, ask: Ask, request: Request, send: Send, wire: Wire | None, underway: Underway) -> None:
         try:
             answer = await self._complete(ask, request, underway)
         except ApiError as error:
             await send_error(send, error, request.generation)
             return
         try:
-            await respond(send, 200, answer.whole(), [(b"x-generation-id", request.generation.encode())])
+            header = (b"x-generation-id", request.generation.encode())
+            if wire is not None:
+                await wire.respond((JSON, header), answer.whole())
+            else:
+                await respond(send, 200, answer.whole(), [header])
         finally:
             answer.close()
 
-    async def _streamed(self, ask: Ask, request: Request, send: Send, underway: Underway) -> None:
-        with Stream(send, request.generation) as stream:
+    async def _streamed(self, ask: Ask, request: Request, stream: Stream, underway: Underway) -> None:
+        with stream:
             try:
                 answer = await self._complete(ask, request, underway)
             except ApiError as error:

@@ -12,6 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from router.edge import errors
 from router.edge.disconnect import EXTENSION
+from router.edge.wire import EXTENSION as WIRE
+from router.edge.wire import Wire
 from router.errors import BadRequest
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -66,8 +68,8 @@ class Door(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._requests += 1
-        extensions: dict[str, Any] = {EXTENSION: partial(self._subscribe, self._requests)}
-        self.scope["extensions"] = extensions
+        self._extensions: dict[str, Any] = {EXTENSION: partial(self._subscribe, self._requests)}
+        self.scope["extensions"] = self._extensions
 
     def _subscribe(self, request: int, left: Callable[[], None] | None) -> None:
         if left is None:
@@ -83,6 +85,8 @@ class Door(HttpToolsProtocol):
             self._refused = fault
             raise Refusal(fault)
         super().on_headers_complete()
+        # Its task has not begun yet.
+        self._extensions[WIRE] = Wire(self.cycle)
 
     def _fault(self) -> BadRequest | None:
         headers: list[tuple[bytes, bytes]] = self.headers

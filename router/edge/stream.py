@@ -8,6 +8,7 @@ from types import TracebackType
 from providers.tasks import spawn
 from router.edge import errors
 from router.edge.asgi import Send
+from router.edge.wire import Wire
 from router.errors import ApiError
 
 KEEPALIVE_SECONDS = 15.0
@@ -24,8 +25,9 @@ _HEADERS = (
 class Stream:
     """Writes whole events only, so that a comment of the keep-alive never lands inside one."""
 
-    def __init__(self, send: Send, generation: str) -> None:
+    def __init__(self, send: Send, generation: str, wire: Wire | None = None) -> None:
         self._send = send
+        self._wire = wire
         self._generation = generation
         self._seconds = KEEPALIVE_SECONDS
         self._loop = asyncio.get_running_loop()
@@ -59,16 +61,26 @@ class Stream:
         self._last = self._loop.time()
         if not self._started:
             self._started = True
-            await self._head()
-        await self._send({"type": "http.response.body", "body": events, "more_body": True})
+            await self._begin(events)
+        elif self._wire is not None:
+            await self._wire.write(events)
+        else:
+            await self._send({"type": "http.response.body", "body": events, "more_body": True})
 
-    async def _head(self) -> None:
+    async def _begin(self, events: bytes) -> None:
         headers = [*_HEADERS, (b"x-generation-id", self._generation.encode())]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        if self._wire is not None:
+            await self._wire.begin(headers, events)
+        else:
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send({"type": "http.response.body", "body": events, "more_body": True})
 
     async def end(self) -> None:
         self._timer.cancel()
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        if self._wire is not None:
+            await self._wire.end()
+        else:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, error: ApiError) -> None:
         """No answer: a plain error response, or, where a keep-alive has already sent the head, an error in the
