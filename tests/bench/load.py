@@ -124,7 +124,8 @@ async def _at_rate(rate: float, load: Load, connections: list[Connection], reque
     async with asyncio.TaskGroup() as group:
         while tally.left > 0 and not tally.errors and due < tally.until:
             tally.left -= 1
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            while (wait := due - time.perf_counter()) > 0:  # uvloop may wake up to a millisecond early
+                await asyncio.sleep(wait)
             group.create_task(one(due))
             due += 1 / rate
 

@@ -31,7 +31,8 @@ def ratios(row: LoadRow, floor: LoadRow) -> list[float]:
 
 def load_grid(rows: Sequence[LoadRow], title: str, floor_name: str) -> Grid:
     unit = "event" if rows[0].units > 1 else "request"
-    references = list(dict.fromkeys((floor_name, Turnout.name)))
+    present = {row.peer for row in rows}
+    references = [name for name in dict.fromkeys((floor_name, Turnout.name)) if name in present]
     relative = tuple(f"× {name}" for name in references)
     columns = ("", f"CPU µs / {unit}", *relative, "requests/s", "first byte p50 ms", "added", "p99 ms")
     sound = {row.peer: row for row in rows if not row.errors}
