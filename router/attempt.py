@@ -277,6 +277,8 @@ class Attempt:
         source = self._whole or self._reader
         usage = source.usage if source is not None else None
         produced = source.produced if source is not None else 0
+        if error is not None and produced == 0:
+            usage = None  # a failure that produced nothing costs its client nothing, whatever was reported
         # One that was beaten had the prompt to read at least, and will be paid for that.
         estimated = usage is None and (produced > 0 or self._beaten)
         if estimated:
