@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,10 +43,16 @@ def raw_members(data: bytes) -> dict[str, bytes]:
 
 def raw_items(data: bytes) -> list[bytes]:
     """The items of a JSON array as exact slices. Raises ValueError."""
+    return list(each_raw_item(data))
+
+
+def each_raw_item(data: bytes) -> Iterator[bytes]:
+    """The same for those who need the first few: the others are not copied. Raises ValueError at once."""
     try:
-        return [bytes(item) for item in _decode_items(data)]
+        items = _decode_items(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    return map(bytes, items)
 
 
 def value_of(data: bytes) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from providers.splice import raw_items, raw_members
+from providers.splice import each_raw_item, raw_members
 from router.ask import Ask
 from router.catalogue import Endpoint
 from router.outcome import Outcome
@@ -68,7 +68,7 @@ def _conversation(ask: Ask, request: Request) -> str:
 
 def _opening(messages: bytes) -> list[bytes]:
     system: bytes | None = None
-    for message in raw_items(messages):
+    for message in each_raw_item(messages):
         if raw_members(message).get("role") not in (b'"system"', b'"developer"'):
             return [system or b"", message]
         system = message if system is None else system
