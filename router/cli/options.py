@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,3 +40,20 @@ def load_or_exit(config: str | None, code: int) -> Loaded:
 
 def summary(faults: int) -> str:
     return f"{faults} fault{'' if faults == 1 else 's'} in the configuration."
+
+
+UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class Span(click.ParamType[float]):
+    """`90m`, `24h`, `7d`, `4w`: seconds back from now."""
+
+    name = "span"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d{1,6})([mhdw])", value)
+        if not found:
+            self.fail(f"{value!r} is not a time: write 90m, 24h, 7d or 4w.", param, ctx)
+        return float(int(found[1]) * UNITS[found[2]])

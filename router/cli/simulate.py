@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +20,16 @@ from config.load import Loaded
 from config.preferences import Preferences
 from router import catalogue
 from router.cli.explain import PLAIN_WIDTH
-from router.cli.options import load_or_exit
+from router.cli.options import Span, load_or_exit
+from router.cli.store import with_store
 from router.errors import ApiError
-from router.simulation import behaviour, workload
+from router.simulation import behaviour, history, workload
 from router.simulation.behaviour import BehaviourError, Behaviours
 from router.simulation.report import Report, Waits
 from router.simulation.run import Case, run
 from router.simulation.workload import Item, WorkloadError
+from router.state.base import Store
+from router.state.values import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Load:
 @click.option("--config", "configs", metavar="FILE", multiple=True, help="Give it twice to compare two files.")
 @click.option("--provider", "providers", metavar="JSON", multiple=True, help="A `provider` object all requests bring.")
 @click.option("--requests", metavar="FILE", help="A JSON object a line: model, prompt_tokens, completion_tokens, …")
+@click.option("--ledger", type=Span(), metavar="SPAN", help="What this gateway served lately: 24h, 7d, as it went.")
 @click.option(
     "--synthetic", default=10_000, show_default=True, type=click.IntRange(1, 10_000_000), help="Made-up requests."
 )
@@ -56,6 +61,7 @@ def simulate(
     configs: tuple[str, ...],
     providers: tuple[str, ...],
     requests: str | None,
+    ledger: float | None,
     synthetic: int,
     models: tuple[str, ...],
     rate: float,
@@ -66,12 +72,20 @@ def simulate(
 ) -> None:
     """Replay requests against one or two sets of rules, by the code that routes real ones, on a simulated clock.
 
-    One --provider is compared with the file as it is, two with each other; so are two --config files.
+    One --provider is compared with the file as it is, two with each other; so are two --config files. With --ledger
+    the requests are those of the ledger, and endpoints behave as they did in them.
     """
     try:
         cases = _cases(configs, providers, assume_keys)
-        items = _items(Load(requests, synthetic, models, rate, seed), cases[0])
-        behaviours = _behaviours(endpoints, cases)
+        past = None if ledger is None else _past(configs, ledger)
+        if past is not None:
+            items = _still_offered(history.items(past), cases)
+        else:
+            items = _items(Load(requests, synthetic, models, rate, seed), cases[0])
+        if past is not None and endpoints is None:
+            behaviours = Behaviours(history.measured(past))
+        else:
+            behaviours = _behaviours(endpoints, cases)
         reports = _run(cases, items, behaviours, seed)
     except (WorkloadError, BehaviourError) as error:
         _refuse(str(error))
@@ -133,6 +147,28 @@ def _items(load: Load, case: Case) -> list[Item]:
         return workload.read(Path(load.requests), load.rate)
     models = load.models or tuple(case.catalogue.models)[:1]
     return workload.synthetic(models, load.synthetic, load.rate, load.seed)
+
+
+def _past(configs: Sequence[str], span: float) -> list[Row]:
+    loaded = load_or_exit(configs[0] if configs else None, 2)
+
+    async def read(store: Store) -> list[Row]:
+        return await history.rows(store.ledger, time.time() - span)
+
+    found = with_store(loaded, read)
+    if not found:
+        raise WorkloadError("the ledger holds no request of that time")
+    return found
+
+
+def _still_offered(items: list[Item], cases: Sequence[Case]) -> list[Item]:
+    """Those whose model every configuration has."""
+    kept = [item for item in items if all(case.catalogue.resolve(item.model) for case in cases)]
+    if not kept:
+        raise WorkloadError("no model of the ledger's requests is in the configuration")
+    if len(kept) < len(items):
+        click.echo(f"{len(items) - len(kept)} requests for models that are not configured are left out.", err=True)
+    return kept
 
 
 def _behaviours(file: str | None, cases: Sequence[Case]) -> Behaviours:

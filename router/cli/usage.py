@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from datetime import UTC, datetime
 from typing import cast
@@ -12,27 +11,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from router.cli.options import config_option, load_or_exit
+from router.cli.options import Span, config_option, load_or_exit
 from router.cli.store import with_store
 from router.state.base import Store
 from router.state.values import Dimension, Query, Total
 
-UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 COLUMNS = ("requests", "prompt_tokens", "cached_tokens", "reasoning_tokens", "completion_tokens")
-
-
-class Span(click.ParamType[float]):
-    """`90m`, `24h`, `7d`, `4w`: seconds back from now."""
-
-    name = "span"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d{1,6})([mhdw])", value)
-        if not found:
-            self.fail(f"{value!r} is not a time: write 90m, 24h, 7d or 4w.", param, ctx)
-        return float(int(found[1]) * UNITS[found[2]])
 
 
 @click.command()
