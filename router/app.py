@@ -21,7 +21,7 @@ from providers.dialects import REGISTRY as DIALECTS
 from providers.transport.base import Limits, Transport
 from providers.transport.beyond import beyond_lean
 from providers.transport.lean import LeanTransport
-from router import catalogue
+from router import catalogue, traces
 from router.accounts import Accounts
 from router.auth import Auth, Keys, Open, caller_of
 from router.budget import Budget
@@ -97,6 +97,9 @@ class Gateway:
         )
         self.metrics = Metrics(self.health, lambda: self.core.in_flight, self.store.status)
         observers += [self.metrics, Recorder(self.writer)]
+        self._traces = traces.from_environment(release(), self._base_url)
+        if self._traces is not None:
+            observers.append(self._traces)
         self.observers = observers
         """Whoever wants to know of requests; more may be added."""
         self.reloader = Reloader(loaded, self._apply, lambda result: self.metrics.reloads.labels(result).inc(), environ)
@@ -177,6 +180,11 @@ class Gateway:
         ]
         return {"type": "lifespan.startup.complete"}
 
+    def _base_url(self, slug: str) -> str:
+        """Where a provider is; "" for one that a reload took away."""
+        provider = self.core.setup.settings.providers.get(slug)
+        return provider.base_url if provider is not None else ""
+
     def _retention(self) -> float:
         return self.core.setup.settings.state.retention_days
 
@@ -214,6 +222,8 @@ class Gateway:
             await self.siblings.aclose()
         await self.writer.aclose()
         await self.store.aclose()
+        if self._traces is not None:
+            await self._traces.aclose()
         await tasks.drain()
 
 

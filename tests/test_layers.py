@@ -53,6 +53,7 @@ HOMES = {
     "redis": ("router.state",),
     "tenacity": ("router.retry",),
     "prometheus_client": ("router.metrics",),
+    "opentelemetry": ("router.spans",),
     "starlette": ("router.edge",),
     "uvicorn": ("router.edge.door", "router.edge.wire", "router.cli"),
     "yaml": ("config",),
