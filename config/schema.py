@@ -228,6 +228,19 @@ class Reasoning(Frozen):
     mandatory: bool = False
 
 
+class Benchmark(Frozen):
+    """What somebody measured of a model, on a scale of their own."""
+
+    score: Annotated[Number, Field(ge=-1e9, le=1e9)]
+    source: Label | None = None
+    """Who says so; an http(s) URL becomes a link."""
+    date: Day | None = None
+
+
+def _scored(value: Any) -> Any:
+    return {"score": value} if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else value
+
+
 class Model(Frozen):
     """`name` and `canonical_slug` default to the model's id."""
 
@@ -241,6 +254,10 @@ class Model(Frozen):
     reasoning: Reasoning | None = None
     """None: the model does not reason."""
     fallbacks: Annotated[tuple[Text, ...], AsTuple] = ()
+    benchmarks: dict[Label, Annotated[Benchmark, BeforeValidator(_scored)]] = Field(default_factory=dict)
+    """By name; a bare number is a score."""
+    tips: Annotated[tuple[Text, ...], AsTuple] = ()
+    """How to get the best of it, for people to read."""
     endpoints: Annotated[tuple[Endpoint, ...], AsTuple, Field(min_length=1)]
 
 

@@ -61,8 +61,10 @@ class Scene:
         return pages if shown is None else {**pages, "request": f"/requests/{quote(shown.id)}"}
 
 
-def configuration(boxes: Mapping[str, Sandbox], **sections: Any) -> dict[str, Any]:
-    """The bundled catalogue's Kimi models, at the sandboxes, and a provider that is off."""
+def configuration(
+    boxes: Mapping[str, Sandbox], also: Mapping[str, Any] | None = None, **sections: Any
+) -> dict[str, Any]:
+    """The bundled catalogue's Kimi models, at the sandboxes, and a provider that is off; `also`: further models."""
     bundled = load(BUNDLED, {}).settings
     providers: dict[str, Any] = {
         slug: {
@@ -88,7 +90,7 @@ def configuration(boxes: Mapping[str, Sandbox], **sections: Any) -> dict[str, An
     models["moonshotai/kimi-k2-thinking"]["endpoints"].append(
         {"provider": "idle", "model": "kimi-k2-thinking", "price": {"prompt": "0.3", "completion": "1.2"}}
     )
-    return {"providers": providers, "models": models, **sections}
+    return {"providers": providers, "models": {**models, **(also or {})}, **sections}
 
 
 @asynccontextmanager

@@ -72,6 +72,27 @@ async def test_a_request_opens_its_decision_with_the_reason_for_each_exclusion(s
     assert "its provider is off" in page.text
 
 
+async def test_a_models_tips_and_benchmarks_are_on_its_page_and_hostile_ones_are_inert(tmp_path: Path) -> None:
+    struck = "<script>window.struck=1</script>"
+    benchmarks = {
+        struck: {"score": 71.3, "source": "javascript:window.struck=1", "date": "2025-11-06"},
+        "Linked": {"score": 1234.5, "source": 'https://bench.example/"><script>'},
+        "Plain": 44,
+    }
+    endpoint = {"provider": "idle", "model": "x", "price": {"prompt": 1, "completion": 1}}
+    model = {"context_length": 1000, "endpoints": [endpoint], "tips": [struck], "benchmarks": benchmarks}
+    async with scene(tmp_path, also={"a/told": model}) as stage:
+        page = (await get(stage, "/models/a/told")).text
+        advised, plain = (await get(stage, f"/models/{MODEL}")).text, (await get(stage, f"/models/{MODEL}-turbo")).text
+    assert "<script>window" not in page
+    assert 'href="javascript' not in page
+    assert page.count("&lt;script&gt;window.struck=1&lt;/script&gt;") >= 2
+    assert all(shown in page for shown in ("71.3", "2025-11-06", "1,234.5", ">44<", ">bench.example<"))
+    assert "Set temperature to 1.0." in advised
+    assert 'id="benchmarks"' not in advised
+    assert 'id="tips"' not in plain
+
+
 async def test_a_provider_that_is_gone_keeps_its_history(stage: Scene) -> None:
     gone = [row for row in rows(time.time() - 60, 3) if row.provider == "moonshot"]
     await stage.gateway.store.ledger.append(gone)
