@@ -112,7 +112,8 @@ class Gateway:
         chat = Chat(self.core, lambda: self._auth)
         accounts = Accounts(self.store, self.writer, lambda: self._static, lambda: self.core.setup.catalogue)
         routes = AccountRoutes(accounts, lambda: self._auth)
-        dashboard = DashboardRoutes(Site(self._sources()), lambda: self._gate)
+        self._site = Site(self._sources())
+        dashboard = DashboardRoutes(self._site, lambda: self._gate)
         self._edge = Edge(self.core, chat, routes, self.exposition, self.readiness, dashboard.routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,6 +178,7 @@ class Gateway:
             tasks.spawn(self.reloader.watch(), "configuration watch"),
             tasks.spawn(self._fleet.run(), "exchange with other replicas"),
             tasks.spawn(keep(self.store.ledger, self._retention), "retention of the ledger"),
+            tasks.spawn(self._site.prepare(), "compiling the dashboard"),
         ]
         return {"type": "lifespan.startup.complete"}
 

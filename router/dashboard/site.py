@@ -92,6 +92,14 @@ class Site:
     def _asset(self, name: str) -> str:
         return f"/dashboard/assets/{name}?v={self.assets[name].tag}"
 
+    async def prepare(self) -> None:
+        """Compile the templates in a thread, or the first page would take a third of a second longer."""
+        await asyncio.to_thread(self._compile)
+
+    def _compile(self) -> None:
+        for name in self._templates.list_templates(extensions=["html"]):
+            self._templates.get_template(name)
+
     async def page(
         self, path: str, query: Mapping[str, Sequence[str]], base_url: str, *, session: bool = False
     ) -> tuple[int, str]:

@@ -36,6 +36,14 @@ async def get(stage: Scene, path: str) -> httpx.Response:
         return await http.get(f"{stage.url}/dashboard{path}")
 
 
+async def test_every_template_is_compiled_before_the_first_page(stage: Scene) -> None:
+    site = stage.gateway._site
+    await site.prepare()
+    cache = site._templates.cache
+    assert cache is not None
+    assert len(cache) == len(site._templates.list_templates(extensions=["html"])) > 10
+
+
 async def test_before_any_traffic_every_page_says_what_to_do_next(stage: Scene) -> None:
     for path in NAMES:
         assert (await get(stage, path)).status_code == 200

@@ -285,9 +285,10 @@ def test_what_clients_write_makes_no_new_series() -> None:
         gate = Gate(two(), {})
         await gate.send()
         before = len(gate.exposition())
-        for number in range(50):
+        for number in range(10_000):
             with pytest.raises(UnknownModel):
                 await gate.send(model=f"junk-{number}")
+        for number in range(50):
             await gate.send(session_id=f"s{number}", user=f"u{number}")
         assert len(gate.exposition()) == before
 
