@@ -178,7 +178,7 @@ def test_the_ledger_and_the_decision_say_when_each_attempt_began() -> None:
         served = gate.served()
         first, second = ledger.row(served, 1e9).attempts
         assert first.started == 0
-        assert second.started == pytest.approx(served.duration - 3.0), "after the backoff"
+        assert second.started == pytest.approx(served.duration - 3.0, abs=1e-6), "after the backoff"
         told = json.loads(served.decision.metadata())["attempts"]
         assert [one["started"] for one in told] == [first.started, second.started]
 
