@@ -93,13 +93,23 @@ class Turnout:
     def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
         return self._serve(upstream, place, stack, "memory:")
 
-    def _serve(self, upstream: str, place: Place, stack: ExitStack, state: str) -> Started:
+    def _serve(self, upstream: str, place: Place, stack: ExitStack, state: str, more: str = "") -> Started:
+        """`more`: further sections of the configuration, as YAML."""
         folder = Path(tempfile.mkdtemp(dir=place.folder))
         file = folder / "turnout.yaml"
-        file.write_text(render(upstream, folder / "turnout.db", self._endpoints, state))
+        file.write_text(render(upstream, folder / "turnout.db", self._endpoints, state) + more)
         command = python("-m", "router", "serve", "--config", str(file), "--port", "0")
         process = stack.enter_context(Process(command, folder / "turnout.log", place.core, ENVIRON))
         return Started(Target(process.url(), MODEL, AUTHORIZATION), process.pid)
+
+
+class PlainTurnout(Turnout):
+    """The same without hedges and rescues: what these cost a request that needs neither."""
+
+    name = "turnout-plain"
+
+    def start(self, upstream: str, place: Place, stack: ExitStack) -> Started:
+        return self._serve(upstream, place, stack, "memory:", "\nhedge: {after: off}\nrescue: {mode: off}\n")
 
 
 class SharedTurnout(Turnout):

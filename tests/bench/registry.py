@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from tests.bench.gateways import Ferrogw, LiteLlm, Portkey, Smg, TensorZero, VllmRouter
-from tests.bench.peers import Bare, Direct, Nginx, Peer, SharedTurnout, Turnout
+from tests.bench.peers import Bare, Direct, Nginx, Peer, PlainTurnout, SharedTurnout, Turnout
 
 REGISTRY: dict[str, Peer] = {
     peer.name: peer
@@ -13,6 +13,7 @@ REGISTRY: dict[str, Peer] = {
         Direct(),
         Bare(),
         Turnout(),
+        PlainTurnout(),
         SharedTurnout(),
         Nginx(),
         TensorZero(),
@@ -25,7 +26,7 @@ REGISTRY: dict[str, Peer] = {
 }
 FLOOR = Bare.name
 """What ratios are to."""
-OURS = frozenset((Direct.name, Bare.name, Turnout.name, SharedTurnout.name))
+OURS = frozenset((Direct.name, Bare.name, Turnout.name, PlainTurnout.name, SharedTurnout.name))
 """A wrong answer of one of these makes the run fail; another gateway's is only told."""
 
 
