@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from router.catalogue import Catalogue
 from router.health import Health
 from router.outcome import Outcome
 from router.served import Served
 from router.state.values import Status
+from router.tally import Buckets, Pairs
 
 NOBODY = "none"
 """The label where no endpoint was reached."""
 
-SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 900)
 DAY = 86_400.0
 OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,41 +38,10 @@ class Metrics:
         self._in_flight = in_flight
         self._state_of = state
         self._budgets = Budgets()
+        self._counts = _Counts()
+        registry.register(self._counts)
         by = ["model", "provider"]
-
-        def counter(name: str, says: str, labels: list[str]) -> Counter:
-            return Counter(name, says, labels, registry=registry)
-
-        self._requests = counter("turnout_requests", "Requests answered.", [*by, "status"])
-        self._attempts = counter("turnout_attempts", "Attempts at an endpoint.", [*by, "outcome"])
-        self._tokens = counter("turnout_tokens", "Tokens used.", [*by, "kind"])
-        self._cost = counter("turnout_cost_usd", "Cost in USD, by our price.", by)
-        self._fallbacks = counter(
-            "turnout_fallbacks",
-            "Requests that went on to another endpoint.",
-            ["model", "from", "to", "reason"],
-        )
-        self._rescues = counter(
-            "turnout_rescues",
-            "Streams that broke after content, and how it was tried to carry them on.",
-            ["model", "how", "result"],
-        )
-        self._hedges = counter("turnout_hedges", "Second attempts started beside slow ones.", [*by, "result"])
-        self.reloads = counter("turnout_config_reloads", "Configuration reloads.", ["result"])
-        self._seconds = Histogram("turnout_request_seconds", "Whole requests.", by, buckets=SECONDS, registry=registry)
-        self._first_token = Histogram(
-            "turnout_time_to_first_token_seconds",
-            "Attempts, to the first content.",
-            by,
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._overhead = Histogram(
-            "turnout_overhead_seconds",
-            "The part of a request that was ours.",
-            buckets=OVERHEAD,
-            registry=registry,
-        )
+        self.reloads = Counter("turnout_config_reloads", "Configuration reloads.", ["result"], registry=registry)
         self._uptime = Gauge(
             "turnout_endpoint_uptime_ratio",
             "Share of attempts that succeeded in 30 minutes.",
@@ -90,52 +63,42 @@ class Metrics:
         self._gauge = Gauge("turnout_in_flight", "Requests being served.", registry=registry)
         self._errors = 0
         """State errors already counted."""
-        # A metric looks its child up by checking and converting every label, each time.
-        self._counter = cache(_counter)
-        self._histogram = cache(_histogram)
 
     def attempted(self, outcome: Outcome) -> None:
         endpoint = outcome.endpoint
-        by = (endpoint.model_id, endpoint.provider.slug)
-        self._counter(self._attempts, *by, outcome.label).inc()
+        pair = self._counts.pairs[endpoint.model_id, endpoint.provider.slug]
+        pair.attempts[outcome.label] += 1
         if outcome.first_token is not None:
-            self._histogram(self._first_token, *by).observe(outcome.first_token)
+            pair.first_token.observe(outcome.first_token)
         if outcome.hedged:
-            self._counter(
-                self._hedges, *by, "lost" if outcome.beaten else "won" if outcome.error is None else "failed"
-            ).inc()
+            pair.hedges["lost" if outcome.beaten else "won" if outcome.error is None else "failed"] += 1
         usage = outcome.usage
-        if usage is None:
-            return
-        for kind, tokens in (
-            ("prompt", usage.prompt),
-            ("cached", usage.cached),
-            ("reasoning", usage.reasoning),
-            ("completion", usage.completion),
-        ):
-            if tokens:
-                self._counter(self._tokens, *by, kind).inc(tokens)
-        if outcome.cost:
-            self._counter(self._cost, *by).inc(float(outcome.cost))
+        if usage is not None:
+            pair.prompt += usage.prompt
+            pair.cached += usage.cached
+            pair.reasoning += usage.reasoning
+            pair.completion += usage.completion
+            pair.cost += outcome.cost
 
     def served(self, served: Served) -> None:
-        endpoint = served.endpoint
+        endpoint, counts = served.endpoint, self._counts
         by = (NOBODY, NOBODY) if endpoint is None else (endpoint.model_id, endpoint.provider.slug)
-        self._counter(self._requests, *by, str(served.status)).inc()
-        self._histogram(self._seconds, *by).observe(served.duration)
-        self._overhead.observe(served.overhead)
-        self._budgets.served(served)
+        pair = counts.pairs[by]
+        pair.requests[served.status] += 1
+        pair.seconds.observe(served.duration)
+        counts.overhead.observe(served.overhead)
+        if served.grant is not None:
+            self._budgets.served(served)
         for rescued in served.decision.rescues:
-            self._counter(self._rescues, served.decision.plan.models[0], rescued.how, rescued.result).inc()
-        attempts = [outcome for outcome in served.attempts if not outcome.beaten]
+            counts.rescues[served.decision.plan.models[0], rescued.how, rescued.result] += 1
+        if len(served.attempts) > 1:
+            self._fell_back([outcome for outcome in served.attempts if not outcome.beaten])
+
+    def _fell_back(self, attempts: Sequence[Outcome]) -> None:
         for failed, then in pairwise(attempts):
-            self._counter(
-                self._fallbacks,
-                failed.endpoint.model_id,
-                failed.endpoint.provider.slug,
-                then.endpoint.provider.slug,
-                failed.label,
-            ).inc()
+            left = failed.endpoint
+            by = (left.model_id, left.provider.slug, then.endpoint.provider.slug, failed.label)
+            self._counts.fallbacks[by] += 1
 
     def render(self, catalogue: Catalogue) -> bytes:
         """The exposition, with the gauges as they stand now."""
@@ -158,6 +121,103 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+class _Counts(Collector):
+    """What attempts and requests came to, told in Prometheus' terms when it is scraped."""
+
+    def __init__(self) -> None:
+        self.pairs = Pairs()
+        self.fallbacks: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        self.rescues: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        self.overhead = Buckets(OVERHEAD)
+        self._created = time.time()
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._counters()
+        yield from self._histograms()
+
+    def _counters(self) -> Iterator[Metric]:
+        counter, by, pairs = self._counter, ["model", "provider"], self.pairs.items()
+        yield counter(
+            "turnout_requests",
+            "Requests answered.",
+            [*by, "status"],
+            (((*at, str(status)), count) for at, pair in pairs for status, count in pair.requests.items()),
+        )
+        yield counter(
+            "turnout_attempts",
+            "Attempts at an endpoint.",
+            [*by, "outcome"],
+            (((*at, label), count) for at, pair in pairs for label, count in pair.attempts.items()),
+        )
+        kinds = ("prompt", "cached", "reasoning", "completion")
+        yield counter(
+            "turnout_tokens",
+            "Tokens used.",
+            [*by, "kind"],
+            (((*at, kind), getattr(pair, kind)) for at, pair in pairs for kind in kinds),
+        )
+        yield counter(
+            "turnout_cost_usd", "Cost in USD, by our price.", by, ((at, float(pair.cost)) for at, pair in pairs)
+        )
+        yield counter(
+            "turnout_fallbacks",
+            "Requests that went on to another endpoint.",
+            ["model", "from", "to", "reason"],
+            self.fallbacks.items(),
+        )
+        yield counter(
+            "turnout_rescues",
+            "Streams that broke after content, and how it was tried to carry them on.",
+            ["model", "how", "result"],
+            self.rescues.items(),
+        )
+        yield counter(
+            "turnout_hedges",
+            "Second attempts started beside slow ones.",
+            [*by, "result"],
+            (((*at, result), count) for at, pair in pairs for result, count in pair.hedges.items()),
+        )
+
+    def _histograms(self) -> Iterator[Metric]:
+        by = ["model", "provider"]
+        seconds = [(at, pair.seconds) for at, pair in self.pairs.items()]
+        first_token = [(at, pair.first_token) for at, pair in self.pairs.items()]
+        yield self._histogram("turnout_request_seconds", "Whole requests.", by, _seen(seconds))
+        yield self._histogram(
+            "turnout_time_to_first_token_seconds", "Attempts, to the first content.", by, _seen(first_token)
+        )
+        overhead: list[tuple[tuple[str, ...], Buckets]] = [((), self.overhead)]
+        yield self._histogram("turnout_overhead_seconds", "The part of a request that was ours.", [], overhead)
+
+    def _counter(
+        self, name: str, says: str, labels: Sequence[str], values: Iterable[tuple[tuple[str, ...], float]]
+    ) -> Metric:
+        family = CounterMetricFamily(name, says, labels=labels)
+        for labelled, value in values:
+            if value:
+                family.add_metric(labelled, value, created=self._created)
+        return family
+
+    def _histogram(
+        self, name: str, says: str, labels: Sequence[str], values: Iterable[tuple[tuple[str, ...], Buckets]]
+    ) -> Metric:
+        family = HistogramMetricFamily(name, says, labels=labels)
+        for labelled, held in values:
+            bounds = [(_spelled(bound), count) for bound, count in held.cumulative()]
+            family.add_metric(labelled, bounds, held.sum)
+            family.add_sample(f"{name}_created", dict(zip(labels, labelled, strict=True)), self._created)
+        return family
+
+
+def _spelled(bound: float) -> str:
+    return "+Inf" if bound == math.inf else repr(float(bound))
+
+
+def _seen(values: Iterable[tuple[tuple[str, ...], Buckets]]) -> Iterator[tuple[tuple[str, ...], Buckets]]:
+    """Those with a value in them: the others are not told of."""
+    return ((labelled, held) for labelled, held in values if any(held.counts))
+
+
 class Budgets:
     """How much of their limits keys have used. Keys are not labels: only the nearest to its limit is told of."""
 
@@ -178,11 +238,3 @@ class Budgets:
         """The highest share, 0 without any."""
         self._used = {key: used for key, used in self._used.items() if now - used[1] < DAY}
         return max((share for share, _ in self._used.values()), default=0.0)
-
-
-def _counter(metric: Counter, *labels: str) -> Counter:
-    return metric.labels(*labels)
-
-
-def _histogram(metric: Histogram, *labels: str) -> Histogram:
-    return metric.labels(*labels)
