@@ -8,7 +8,9 @@ import time
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 
+import msgspec
 from redis.exceptions import ResponseError
 
 from router.state import codec
@@ -36,7 +38,7 @@ RUNNING = "turnout:{fleet}:running"
 GROUP = "export"
 """The stream's consumer group that is there from the start, so that a reader who comes later has missed nothing."""
 PATIENCE = 3.0
-ROWS_A_SCRIPT = 20
+ROWS_A_SCRIPT = 100
 """Few enough that Redis is not held up for other requests."""
 BUCKETS_A_SCRIPT = 100
 _SEPARATOR = "\x1f"
@@ -63,36 +65,56 @@ class RedisLedger:
             await self._link.command("XGROUP", "CREATE", STREAM, GROUP, "0", "MKSTREAM")
 
     async def append(self, rows: Sequence[Row]) -> None:
-        for start in range(0, len(rows), ROWS_A_SCRIPT):
-            keys, words = self._appending(rows[start : start + ROWS_A_SCRIPT])
-            await self._guard.call(lambda: self._link.script(APPEND, keys, words), "ledger", PATIENCE)  # noqa: B023 - awaited here
+        unique = list({row.id: row for row in rows}.values())
+        for start in range(0, len(unique), ROWS_A_SCRIPT):
+            await self._store(unique[start : start + ROWS_A_SCRIPT])
 
-    def _appending(self, rows: Sequence[Row]) -> tuple[list[str], list[Argument]]:
-        places = {INDEX: 1, STREAM: 2, NAMES: 3}
+    async def _store(self, rows: list[Row]) -> None:
+        while rows:
+            keys, words = self._appending(rows)
+            work = partial(self._link.script, APPEND, keys, words)
+            there = set(await self._guard.call(work, "ledger", PATIENCE))
+            if not there:
+                return
+            # Sent again after an answer that was lost: the sums are then of the others only.
+            rows = [row for place, row in enumerate(rows, 1) if place not in there]
 
-        def place(name: str) -> int:
-            return places.setdefault(name, len(places) + 1)
-
-        words: list[Argument] = [self._kept, len(rows)]
+    def _appending(self, rows: list[Row]) -> tuple[list[str], list[Argument]]:
+        """What the script says it takes. In few words, since each word of a command costs this process time."""
+        keys = [INDEX, STREAM, NAMES, *(_row_name(row.id) for row in rows)]
+        clients: dict[str, tuple[int, str, str]] = {}
+        heads: list[tuple[str, int, int, int, int]] = []
+        texts: list[bytes] = []
         for row in rows:
+            place = 0
+            if row.key:
+                if row.key not in clients:
+                    keys.append(_index_of(row.key))
+                    clients[row.key] = (len(keys), row.key, row.key_name)
+                place = clients[row.key][0]
             json = codec.encode(row)
-            increments = list(self._increments(row))
-            client = place(_index_of(row.key)) if row.key else 0
-            words += (place(_row_name(row.id)), row.id, int(row.created * 1000), zlib.compress(json, 1), json)
-            words += (client, row.key, row.key_name, len(increments))
-            for name, field, amount, seconds in increments:
-                words += (place(name), field, amount, seconds)
-        return list(places), words
+            packed = _pack(json)
+            texts += (packed, json)
+            heads.append((row.id, int(row.created * 1000), len(packed), len(json), place))
+        increments = []
+        for name, seconds, fields in self._increments(rows):
+            keys.append(name)
+            increments.append((len(keys), seconds, *fields))
+        return keys, [self._kept, msgspec.msgpack.encode((heads, list(clients.values()), increments)), b"".join(texts)]
 
-    def _increments(self, row: Row) -> Iterable[tuple[str, str, int, int]]:
-        added = sums([row], self._apps)
-        for kind, held in added.items():
+    def _increments(self, rows: list[Row]) -> Iterable[tuple[str, int, list[str]]]:
+        """(name of the hash, seconds it is kept, field and amount by turns)."""
+        hashes: dict[tuple[str, int, int], list[str]] = {}
+        for kind, held in sums(rows, self._apps).items():
             for (resolution, bucket, dims), measures in held.items():
-                name = _sums_name(kind, resolution, bucket)
+                fields = hashes.setdefault((kind, resolution, bucket), [])
                 parts = [dim.replace(_SEPARATOR, " ") for dim in dims]
                 for number, amount in enumerate(measures):
                     if amount:
-                        yield name, _SEPARATOR.join([*parts, str(number)]), amount, KEPT[resolution] + resolution
+                        # As text: a number of Lua's is exact to 2^53 only.
+                        fields += (_SEPARATOR.join([*parts, str(number)]), str(amount))
+        for (kind, resolution, bucket), fields in hashes.items():
+            yield _sums_name(kind, resolution, bucket), KEPT[resolution] + resolution, fields
 
     async def generation(self, id: str) -> Row | None:  # noqa: A002 - the name of the thing everywhere
         found = await self._guard.call(lambda: self._link.command("GET", _row_name(id)), "ledger", PATIENCE)
@@ -206,6 +228,12 @@ def _read(fields: Sequence[bytes], kind: str) -> dict[tuple[str, ...], list[int]
         if len(dims) == len(DIMENSIONS[kind]):
             held.setdefault(tuple(dims), [0] * len(MEASURES[kind]))[int(number)] = int(amount)
     return held
+
+
+def _pack(json: bytes) -> bytes:
+    # zlib's usual 256 KB of tables take longer to make than a row takes to compress, and make it no smaller.
+    packer = zlib.compressobj(1, zlib.DEFLATED, 13, 5)
+    return packer.compress(json) + packer.flush()
 
 
 def _unpack(packed: bytes) -> Row:
