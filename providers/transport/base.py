@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,9 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
 
 Header = tuple[bytes, bytes]
+
+Take = Callable[[bytes], bool]
+"""Is handed a piece of a body, never b""; False says: no more for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,15 @@ class Response(Protocol):
         """
         ...
 
+    async def pump(self, take: Take) -> bool:
+        """Have `take` called with each further piece right where it arrives; what lies unread comes first.
+
+        False once `take` said so: what arrives from then on is kept, as it is for `read`. True at the body's end.
+        Raises what `read` does, and what `take` raised, which ends the answer like a fault of the connection.
+        `take` may close or abort the answer; once the pump is cancelled it is not called again.
+        """
+        ...
+
     def close(self) -> None:
         """Done with it: the connection is kept if the body was read to its end, else closed. Idempotent."""
         ...
@@ -50,6 +62,18 @@ class Response(Protocol):
     def abort(self, error: Exception) -> None:
         """Close the connection now; a `read` under way, or the next one, raises `error`. Idempotent."""
         ...
+
+
+async def pump(response: Response, take: Take) -> bool:
+    """`Response.pump` of an engine that has nothing better than to read on and on."""
+    while piece := await response.read():
+        try:
+            if not take(piece):
+                return False
+        except Exception as error:
+            response.abort(error)
+            raise
+    return True
 
 
 class Transport(Protocol):

@@ -9,7 +9,7 @@ from typing import cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from providers.errors import BadAnswer, Broken, Unreachable
-from providers.transport.base import MAX_HEAD_BYTES, MAX_HEADERS
+from providers.transport.base import MAX_HEAD_BYTES, MAX_HEADERS, Take
 from providers.transport.dial import Dialled
 from providers.transport.origin import reason_of
 
@@ -44,6 +44,7 @@ class Connection(Dialled):
         "_pending",
         "_pending_bytes",
         "_reading_paused",
+        "_take_on",
         "_transport",
         "_unsent",
         "_until_close",
@@ -62,7 +63,8 @@ class Connection(Dialled):
         self._peer = peer
         self._on_lost = on_lost
         self._parser = HttpResponseParser(self)
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool | BaseException | None] | None = None
+        self._take_on: Take | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._unsent = memoryview(b"")
@@ -108,6 +110,21 @@ class Connection(Dialled):
             raise self._error
         return b""
 
+    async def pump(self, take: Take) -> bool:
+        """See `Response`. Between two pieces no task is woken."""
+        if self._pending and not take(self._take()):
+            return False
+        if not self._ended and self._error is None:
+            self._take_on = take
+            # Not to be looked for on the connection afterwards: `take` may have given it to another request.
+            verdict = await self._news()
+            if isinstance(verdict, BaseException):
+                raise verdict
+            return verdict is True
+        if self._error is not None:
+            raise self._error
+        return True
+
     def abort(self, error: Exception | None = None) -> None:
         """Close at once; a waiting `ask` or `read`, and every later `read`, raises `error`."""
         self._pending.clear()
@@ -138,21 +155,46 @@ class Connection(Dialled):
             piece, self._unsent = self._unsent[:SLICE], self._unsent[SLICE:]
             self._transport.write(piece)
 
-    async def _news(self) -> None:
-        self._waiter = self._loop.create_future()
+    async def _news(self) -> bool | BaseException | None:
+        waiter: asyncio.Future[bool | BaseException | None] = self._loop.create_future()
+        self._waiter = waiter
         try:
-            await self._waiter
+            return await waiter
         except BaseException:
-            self.abort()
+            if self._waiter is waiter:
+                self.abort()
             raise
         finally:
-            self._waiter = None
+            if self._waiter is waiter:
+                self._waiter = None
 
     def _wake(self) -> None:
         # The waiter is told only that there is news: an exception set on a future that is cancelled
         # in the same moment would be reported as never retrieved.
-        if self._waiter is not None and not self._waiter.done():
+        # A pump is not woken by pieces, and hears of the end when it has had them all.
+        if self._take_on is not None:
+            if not self._pending and (self._ended or self._error is not None):
+                self._end_pump(self._error or True)
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _pump_on(self) -> None:
+        """Hand on what has come, unless the pump is being cancelled."""
+        take, waiter = self._take_on, self._waiter
+        if take is None or waiter is None or waiter.done():
+            return
+        if self._pending:
+            try:
+                if not take(self._take()):
+                    self._end_pump(False)
+            except BaseException as error:
+                self._end_pump(error)
+        self._wake()
+
+    def _end_pump(self, verdict: bool | BaseException) -> None:
+        waiter, self._waiter, self._take_on = self._waiter, None, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(verdict)
 
     def _take(self) -> bytes:
         pending = self._pending
@@ -223,6 +265,8 @@ class Connection(Dialled):
             self._refuse("it switches protocols")
         else:
             self._bound()
+        if self._take_on is not None:
+            self._pump_on()
 
     def _bound(self) -> None:
         if self._ended:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from providers.errors import Broken, ProviderError, Unreachable
-from providers.transport.base import Header
+from providers.transport.base import Header, Take, pump
 
 
 class Stream:
@@ -91,6 +91,10 @@ class Stream:
             self.abort(self._error)
             raise self._error
         return b""
+
+    async def pump(self, take: Take) -> bool:
+        """See `Response`."""
+        return await pump(self, take)
 
     def close(self) -> None:
         """See `Response`."""

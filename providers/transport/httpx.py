@@ -15,7 +15,7 @@ from httpx_aiohttp import AiohttpTransport
 from providers.errors import Broken, Unreachable
 from providers.tasks import spawn
 from providers.transport.aiohttp_pool import Attempt, Connector, current, session
-from providers.transport.base import Header, Limits
+from providers.transport.base import Header, Limits, Take, pump
 from providers.transport.connection import SLICE
 from providers.transport.dial import default_context
 from providers.transport.faults import FOREIGN, translated
@@ -80,6 +80,10 @@ class HttpxResponse:
                 return b""
             finally:
                 self._alarm = None
+
+    async def pump(self, take: Take) -> bool:
+        """See `Response`."""
+        return await pump(self, take)
 
     def close(self) -> None:
         """See `Response`."""

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 
 from providers.errors import Broken, Unreachable
-from providers.transport.base import Header, Limits
+from providers.transport.base import Header, Limits, Take
 from providers.transport.connection import Connection
 from providers.transport.dial import default_context, dial
 from providers.transport.origin import Origin, RequestHead
@@ -29,17 +29,30 @@ class LeanResponse:
 
     async def read(self) -> bytes:
         """See `Response`."""
-        connection = self._connection
-        if connection is None:
-            raise self._error or Broken("read after the answer was closed")
         try:
-            return await connection.read()
+            return await self._open().read()
         except Exception as error:
             self.abort(error)
             raise
         except BaseException:
             self.close()
             raise
+
+    async def pump(self, take: Take) -> bool:
+        """See `Response`."""
+        try:
+            return await self._open().pump(take)
+        except Exception as error:
+            self.abort(error)
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise self._error or Broken("read after the answer was closed")
+        return self._connection
 
     def close(self) -> None:
         """See `Response`."""

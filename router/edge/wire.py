@@ -49,6 +49,19 @@ class Wire:
         if await self._writable():
             self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
+    def push(self, data: bytes) -> bool:
+        """`write` without the waiting. False: the client does not keep up, so wait until it has `drained`; or it is
+        gone."""
+        cycle = self._cycle
+        if cycle.disconnected:
+            return False
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return not cycle.flow.write_paused
+
+    async def drained(self) -> None:
+        """Wait until the client keeps up, or is gone."""
+        await self._writable()
+
     async def end(self) -> None:
         """No more bytes."""
         if await self._writable():

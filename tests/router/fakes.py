@@ -21,7 +21,7 @@ from providers.client import Client
 from providers.dialects.base import Call, Envelope, Tail, Usage
 from providers.errors import Broken, EmptyAnswer, ProviderError, ServerFault
 from providers.reasoning_memory import Thought
-from providers.transport.base import Header
+from providers.transport.base import Header, Take, pump
 from router import catalogue
 from router.ask import Ask, parse
 from router.attempt import Job
@@ -174,6 +174,9 @@ class FakeResponse:
                     await self._gone.wait()
             except TimeoutError:
                 continue
+
+    async def pump(self, take: Take) -> bool:
+        return await pump(self, take)
 
     def close(self) -> None:
         self.closed += 1

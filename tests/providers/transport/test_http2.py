@@ -88,6 +88,33 @@ async def test_sends_the_callers_headers_and_body_and_its_own_framing(server_of:
         assert server.exchanges[0].body == b'{"model":"m"}'
 
 
+async def test_a_body_is_pumped_halted_and_read_on(server_of: Serve, http2: Make) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        for letter in (b"a", b"b", b"c"):
+            await exchange.send(letter)
+            await go_on.acquire()
+        await exchange.send(b"", end=True)
+
+    go_on = asyncio.Semaphore(0)
+    taken: list[bytes] = []
+
+    def take(piece: bytes) -> bool:
+        taken.append(piece)
+        go_on.release()
+        return len(taken) < 2
+
+    async with server_of(script) as server:
+        response = await ask(http2(server.url))
+        assert not await response.pump(take)
+        assert taken == [b"a", b"b"]
+        assert await response.read() == b"c"
+        go_on.release()
+        assert await response.pump(take)
+        assert taken == [b"a", b"b"]
+        response.close()
+
+
 @pytest.mark.parametrize("header", [(b"x", b"a\r\nb: c"), (b"x y", b"1"), (b"host", b"x"), (b":path", b"/")])
 async def test_headers_that_could_smuggle_are_refused_before_anything_is_sent(
     http2: Make, header: tuple[bytes, bytes]
