@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from router.learned import UNKNOWN, Learned
 from router.outcome import Outcome
@@ -18,6 +17,7 @@ PRIOR_SPREAD = math.log1p(UNCERTAINTY) / 2
 """Standard deviation of log(reported / estimated) over models nothing is known of: UNCERTAINTY is twice it."""
 FURTHEST = math.log(3)
 """A report more than three times off says nothing of the tokenizer."""
+_PRIOR = PRIOR_WEIGHT * PRIOR_SPREAD**2
 OUTLIER = 3.0
 """Standard deviations beyond which a report counts as if it were just there."""
 OVERHEAD = 200
@@ -29,46 +29,48 @@ ENOUGH_ANSWERS = 10
 MOST_MODELS = 20_000
 
 
-@dataclass(slots=True)
 class _Running:
     """Of one model: the weighted mean and spread of log(reported / estimated), and the mean length of answers."""
 
-    weight: float = 0.0
-    mean: float = 0.0
-    variance: float = PRIOR_SPREAD**2
-    """Around what was predicted, so that it holds the error of the mean too."""
-    answers: float = 0.0
-    output: float = 0.0
-    seen: int = 0
-    learned: Learned = UNKNOWN
+    __slots__ = ("answers", "learned", "mean", "output", "predicted", "seen", "spread", "variance", "weight")
 
-    def predicted(self) -> float:
-        return self.mean * self.weight / (self.weight + PRIOR_WEIGHT)
-
-    def spread(self) -> float:
-        known, prior = self.weight * self.variance, PRIOR_WEIGHT * PRIOR_SPREAD**2
-        return math.sqrt((known + prior) / (self.weight + PRIOR_WEIGHT))
+    def __init__(self) -> None:
+        self.weight = 0.0
+        self.mean = 0.0
+        self.variance = PRIOR_SPREAD**2
+        """Around what was predicted, so that it holds the error of the mean too."""
+        self.predicted = 0.0
+        """The mean, drawn towards none by what is assumed of an unknown model."""
+        self.spread = PRIOR_SPREAD
+        """Standard deviation, what is assumed included."""
+        self.answers = 0.0
+        self.output = 0.0
+        self.seen = 0
+        self.learned: Learned | None = None
+        """None: something came since it was last asked for."""
 
     def prompt(self, estimated: int, reported: int) -> None:
-        at_most = max(OUTLIER * self.spread(), PRIOR_SPREAD)
-        error = _clamped(math.log(reported / estimated), FURTHEST) - self.predicted()
-        error = _clamped(error, at_most)
+        predicted, variance = self.predicted, self.variance
+        error = _clamped(math.log(reported / estimated), FURTHEST) - predicted
+        error = _clamped(error, max(OUTLIER * self.spread, PRIOR_SPREAD))
         weight = estimated / (estimated + OVERHEAD)
-        observed = self.predicted() + error
-        self.weight = self.weight * MEMORY + weight
-        share = weight / self.weight
-        self.mean += share * (observed - self.mean)
-        self.variance += share * (error * error - self.variance)
+        held = self.weight = self.weight * MEMORY + weight
+        share = weight / held
+        self.mean += share * (predicted + error - self.mean)
+        self.variance = variance = variance + share * (error * error - variance)
+        self.predicted = self.mean * held / (held + PRIOR_WEIGHT)
+        self.spread = math.sqrt((held * variance + _PRIOR) / (held + PRIOR_WEIGHT))
 
     def answer(self, tokens: int) -> None:
         self.seen += 1
         self.answers = self.answers * MEMORY + 1
         self.output += (tokens - self.output) / self.answers
 
-    def settle(self) -> None:
-        uncertainty = max(SURE, math.expm1(2 * self.spread()))
+    def settled(self) -> Learned:
+        uncertainty = max(SURE, math.expm1(2 * self.spread))
         output = self.output if self.seen >= ENOUGH_ANSWERS else None
-        self.learned = Learned(math.exp(self.predicted()), uncertainty, output)
+        learned = self.learned = Learned(math.exp(self.predicted), uncertainty, output)
+        return learned
 
 
 def _clamped(value: float, limit: float) -> float:
@@ -84,7 +86,7 @@ class Learning:
     def of(self, model_id: str) -> Learned:
         """What is known of a model now."""
         running = self._models.get(model_id)
-        return UNKNOWN if running is None else running.learned
+        return UNKNOWN if running is None else running.learned or running.settled()
 
     def attempted(self, outcome: Outcome) -> None:
         """Nothing: what was asked for is known with the request."""
@@ -105,7 +107,7 @@ class Learning:
         if usage.completion > 0 and outcome.finish_reason != "length":
             # An answer that was cut off says how long it was allowed to be, not how long it wanted to be.
             running.answer(usage.completion)
-        running.settle()
+        running.learned = None
 
     def _running(self, model_id: str) -> _Running:
         running = self._models.get(model_id)
