@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from router.catalogue import Catalogue
 from router.digest import digest
 from router.errors import ApiError, BadRequest
+from router.recorded import metadata
 from router.request import Caller
 from router.state.base import Store
 from router.state.values import KeyRecord, KeyUsage, Query, Row, Total
@@ -339,5 +340,5 @@ def generation_json(row: Row) -> Json:
         ],
         "duration": row.duration,
         "overhead": row.overhead,
-        "openrouter_metadata": row.decision,
+        "openrouter_metadata": metadata(row),
     }

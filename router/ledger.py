@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import msgspec
-
 from providers.usage import Usage, total
+from router import recorded
+from router.answer import CLIENT_LEFT
+from router.catalogue import Endpoint
 from router.outcome import Outcome
 from router.served import Served
 from router.state.values import AttemptRow, Row
 
+LONGEST = 500
+"""Characters of a header that are kept."""
 _NOTHING = Usage()
+_NOBODY = (None, None, None, None)
+_NO_ENDING = (None, None, 0.0)
 
 
 class Writer(Protocol):
@@ -38,28 +43,28 @@ class Recorder:
 
 def row(served: Served, now: float) -> Row:
     """The ledger's row of a request that ended at unix time `now`. Tokens and cost are summed over its attempts."""
-    request, decision, endpoint = served.request, served.decision, served.endpoint
-    attempts = served.attempts
-    used = total([outcome.usage for outcome in attempts if outcome.usage is not None]) or _NOTHING
-    last = attempts[-1] if attempts else None
-    first_token = last.first_token if last is not None else None
+    request, decision, attempts = served.request, served.decision, served.attempts
+    caller, ask, header = request.caller, decision.ask, request.headers.get
+    model, provider, provider_name, tag = _NOBODY if served.endpoint is None else _names(served.endpoint)
+    used, estimated = _used(attempts)
+    finish_reason, first_token, generation = _ending(attempts[-1]) if attempts else _NO_ENDING
     return Row(
         id=request.generation,
-        created=served.grant.at if served.grant is not None else now - served.duration,
+        created=now - served.duration if served.grant is None else served.grant.at,
         requested=decision.plan.models[0],
         status=served.status,
-        key=request.caller.digest,
-        key_name=request.caller.name or "",
-        model=endpoint.model_id if endpoint else None,
-        provider=endpoint.provider.slug if endpoint else None,
-        provider_name=endpoint.provider.name if endpoint else None,
-        tag=endpoint.tag if endpoint else None,
-        stream=decision.ask.stream,
-        cancelled=served.status == 499,
-        finish_reason=last.finish_reason if last is not None else None,
+        key=caller.digest,
+        key_name=caller.name or "",
+        model=model,
+        provider=provider,
+        provider_name=provider_name,
+        tag=tag,
+        stream=ask.stream,
+        cancelled=served.status == CLIENT_LEFT,
+        finish_reason=finish_reason,
         first_token=first_token,
         duration=served.duration,
-        generation=max(0.0, last.duration - (first_token or 0.0)) if last is not None else 0.0,
+        generation=generation,
         overhead=served.overhead,
         prompt=used.prompt,
         cached=used.cached,
@@ -68,14 +73,37 @@ def row(served: Served, now: float) -> Row:
         completion=used.completion,
         cost=served.cost,
         upstream_cost=used.reported_cost,
-        estimated=any([outcome.estimated for outcome in attempts]),
-        referer=request.header(b"http-referer") or request.header(b"referer"),
-        title=request.header(b"x-openrouter-title") or request.header(b"x-title"),
-        user_agent=request.header(b"user-agent"),
-        session=decision.ask.session,
+        estimated=estimated,
+        referer=_text(header(b"http-referer") or header(b"referer")),
+        title=_text(header(b"x-openrouter-title") or header(b"x-title")),
+        user_agent=_text(header(b"user-agent")),
+        session=ask.session,
         attempts=tuple([_attempt(outcome, request.received) for outcome in attempts]),
-        decision=msgspec.Raw(decision.metadata()),
+        decision=recorded.kept(decision),
     )
+
+
+def _names(endpoint: Endpoint) -> tuple[str, str, str, str]:
+    provider = endpoint.provider
+    return endpoint.model_id, provider.slug, provider.name, endpoint.tag
+
+
+def _ending(last: Outcome) -> tuple[str | None, float | None, float]:
+    """Why it ended, seconds to its first token and seconds since."""
+    first_token = last.first_token
+    return last.finish_reason, first_token, max(0.0, last.duration - (first_token or 0.0))
+
+
+def _used(attempts: Sequence[Outcome]) -> tuple[Usage, bool]:
+    """Tokens of all attempts, and whether any of them is estimated."""
+    if len(attempts) == 1:
+        return attempts[0].usage or _NOTHING, attempts[0].estimated
+    used = total([outcome.usage for outcome in attempts if outcome.usage is not None])
+    return used or _NOTHING, any([outcome.estimated for outcome in attempts])
+
+
+def _text(header: bytes | None) -> str | None:
+    return header.decode("utf-8", "replace")[:LONGEST] if header else None
 
 
 def _attempt(outcome: Outcome, received: float) -> AttemptRow:
@@ -92,4 +120,6 @@ def _attempt(outcome: Outcome, received: float) -> AttemptRow:
         first_token=outcome.first_token,
         cost=outcome.cost,
         started=round(outcome.started - received, 6),
+        hedged=outcome.hedged,
+        rescue=outcome.rescue,
     )

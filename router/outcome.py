@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from providers.dialects.base import Usage
 from providers.errors import Cancelled, ProviderError
@@ -11,8 +12,7 @@ from providers.reasoning_memory import Thought
 from router.catalogue import Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """One attempt. Seconds; `started` on the monotonic clock."""
 
     generation: str

@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from router.catalogue import Endpoint
 from router.decision import Decision
 from router.outcome import Outcome
 from router.request import Request
 from router.state.values import Grant
 
 
-@dataclass(frozen=True, slots=True)
 class Served:
     """One request. Seconds."""
 
-    request: Request
-    decision: Decision
-    status: int
-    """What the client was answered; of a stream that broke, the status in its error; 499 where it left."""
-    duration: float
-    grant: Grant | None = None
-    """Its reservation, settled by now."""
+    __slots__ = ("attempts", "cost", "decision", "duration", "endpoint", "grant", "overhead", "request", "status")
 
-    @property
-    def attempts(self) -> list[Outcome]:
-        return self.decision.attempts
-
-    @property
-    def endpoint(self) -> Endpoint | None:
+    def __init__(
+        self, request: Request, decision: Decision, status: int, duration: float, grant: Grant | None = None
+    ) -> None:
+        """`status`: what the client was answered; of a stream that broke, the status in its error; 499 where it left.
+        `grant`: its reservation, settled by now."""
+        self.request = request
+        self.decision = decision
+        self.status = status
+        self.duration = duration
+        self.grant = grant
+        self.endpoint = decision.selected
         """Who answered, or None where nobody did."""
-        return self.decision.selected
-
-    @property
-    def overhead(self) -> float:
-        """The part of `duration` that no provider had the request."""
-        return max(0.0, self.duration - sum([attempt.duration for attempt in self.attempts]))
-
-    @property
-    def cost(self) -> Decimal:
+        self.attempts = attempts = decision.attempts
+        if len(attempts) == 1:
+            (only,) = attempts
+            cost, upstream = only.cost, only.duration
+        else:
+            cost, upstream = sum([attempt.cost for attempt in attempts], Decimal(0)), _covered(attempts)
+        self.cost = cost
         """USD by our prices, of all attempts."""
-        attempts = self.attempts
-        return attempts[0].cost if len(attempts) == 1 else sum([attempt.cost for attempt in attempts], Decimal(0))
+        self.overhead = max(0.0, duration - upstream)
+        """The part of `duration` that no provider had the request."""
+
+
+def _covered(attempts: Sequence[Outcome]) -> float:
+    """Seconds in which one attempt was under way, or several that raced."""
+    covered = reached = 0.0
+    for began, ended in sorted((one.started, one.started + one.duration) for one in attempts):
+        if ended > reached:
+            covered += ended - max(began, reached)
+            reached = ended
+    return covered
 
 
 class Observer(Protocol):

@@ -35,8 +35,7 @@ class StateError(Exception):
     """The store cannot be used as it is. The message names it and says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
+class AttemptRow(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One attempt inside a row. Seconds; `cost` in USD."""
 
     provider: str
@@ -54,10 +53,13 @@ class AttemptRow:
     cost: Decimal = Decimal(0)
     started: float = 0.0
     """After the request arrived."""
+    hedged: bool = False
+    """It was started beside one that was slow to begin."""
+    rescue: str | None = None
+    """It was to carry on a stream that had broken, and how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One request in the ledger. Seconds, USD, unix time."""
 
     id: str
@@ -67,7 +69,8 @@ class Row:
     """The model as asked for, resolved to a catalogue id where it could be."""
     status: int
     decision: msgspec.Raw
-    """`openrouter_metadata`, JSON. Without a default, since msgspec cannot read a raw field that has one."""
+    """JSON; router.recorded tells it as `openrouter_metadata`. Without a default, since msgspec cannot read a raw field
+    that has one."""
     key: str = ""
     """Hash of the client's key; "" without one."""
     key_name: str = ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from router.state.base import Store
 from router.state.values import AttemptRow, AttemptTotal, Dimension, Query, Row, Total

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
 import msgspec
+from msgspec.structs import replace
 
 from router.state.values import AttemptRow, Row
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.dashboard.view import Asked, Context, NotFound
+from router.recorded import metadata
 from router.state.values import AttemptRow, Row
 
 A_PAGE = 50
@@ -123,7 +124,7 @@ async def request(asked: Asked, id_: str) -> Context:
 
 def _decision(row: Row) -> dict[str, Any]:
     try:
-        found = json.loads(bytes(row.decision))
+        found = json.loads(bytes(metadata(row)))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
