@@ -19,7 +19,6 @@ from providers import tasks
 from providers.client import Client, standard_headers
 from providers.dialects import REGISTRY as DIALECTS
 from providers.transport.base import Limits, Transport
-from providers.transport.beyond import beyond_lean
 from providers.transport.lean import LeanTransport
 from router import catalogue, traces
 from router.accounts import Accounts
@@ -266,6 +265,9 @@ def _lean(provider: ProviderConfig, limits: Limits) -> Transport:
 
 
 def _httpx(provider: ProviderConfig, limits: Limits) -> Transport:
+    # Its packages take a fifth of a second to import, and hardly any configuration needs them.
+    from providers.transport.beyond import beyond_lean
+
     options = provider.httpx
     if options is None:
         return beyond_lean(provider.base_url, limits, ca_file=provider.ca_file)
