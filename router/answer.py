@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Protocol
 
 from providers.dialects.base import Tail
 from providers.errors import ProviderError
@@ -20,22 +21,46 @@ CLIENT_LEFT = 499
 """The status a request is recorded with whose client did not wait for it."""
 
 
+class Sink(Protocol):
+    """Where a stream goes: its client."""
+
+    def push(self, events: bytes) -> bool:
+        """Whole events. False: the client does not keep up, `drained` is to be waited for before more is pushed."""
+        ...
+
+    async def drained(self) -> None: ...
+
+
 class Answer:
-    """An answer under way: take `next` until it is empty, and `close` it whatever happens."""
+    """An answer under way: take it `whole` or `relay` it, and `close` it whatever happens."""
+
+    __slots__ = (
+        "_attempt",
+        "_decision",
+        "_ended",
+        "_first",
+        "_insurance",
+        "_interrupted",
+        "_push",
+        "_report",
+        "_request",
+        "_rescuing",
+        "_status",
+    )
 
     def __init__(
         self,
         started: Started,
         decision: Decision,
         request: Request,
-        rescue: Insurance,
+        insurance: Insurance | None,
         report: Callable[[int], None],
     ) -> None:
-        self._attempt = started.attempt
-        self._pending = started.first
+        """`insurance`: who carries a stream on that breaks."""
+        self._attempt, self._first = started
         self._decision = decision
         self._request = request
-        self._rescue = rescue
+        self._insurance = insurance
         self._report = report
         self._ended = False
         self._status = CLIENT_LEFT
@@ -50,21 +75,31 @@ class Answer:
         """The complete JSON of an answer that is not streamed."""
         return self._finished()
 
-    async def next(self) -> bytes:
-        """Client-ready events; b"" after the last. A stream that breaks is carried on elsewhere or ends with an error
+    async def relay(self, sink: Sink) -> None:
+        """Hand the client its events up to the last. A stream that breaks is carried on elsewhere or ends with an error
         in it: this never raises but for being cancelled."""
-        out, self._pending = self._pending, b""
-        if not out:
-            if self._ended:
-                return b""
-            try:
-                out = await self._attempt.next()
-            except ProviderError as error:
-                return await self._broken(error)
-            if not out:
-                return self._finished()
-        self._rescue.heard(out)
-        return out
+        self._push = sink.push
+        out = self._first
+        while not self._ended:
+            if out and not self._give(out):
+                await sink.drained()
+            out = await self._go_on(sink)
+        sink.push(out)
+        await sink.drained()
+
+    async def _go_on(self, sink: Sink) -> bytes:
+        """Up to the end, or where the stream is carried on. Returns the events that are due next."""
+        try:
+            while not await self._attempt.pump(self._give):
+                await sink.drained()
+        except ProviderError as error:
+            return await self._broken(error)
+        return self._finished()
+
+    def _give(self, events: bytes) -> bool:
+        if self._insurance is not None:
+            self._insurance.heard(events)
+        return self._push(events)
 
     def _finished(self) -> bytes:
         self._ended = True
@@ -76,15 +111,14 @@ class Answer:
         if started is None:
             return self._failed(error)
         self._attempt = started.attempt
-        if not started.first:
-            return self._finished()
-        self._rescue.heard(started.first)
-        return started.first
+        return started.first or self._finished()
 
     async def _carried_on(self, error: ProviderError) -> Started | None:
+        if self._insurance is None:
+            return None
         self._rescuing = asyncio.current_task()
         try:
-            return await self._rescue.carry_on(self._attempt, error)
+            return await self._insurance.carry_on(self._attempt, error)
         except asyncio.CancelledError:
             if not self._interrupted or self._rescuing is None or self._rescuing.uncancel():
                 raise

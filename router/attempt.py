@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from config.schema import Timeouts
 from providers.client import Client
 from providers.dialects.base import Call, Envelope, StreamReader, Tail, Usage, Whole
-from providers.errors import (
-    BadAnswer,
-    Cancelled,
-    FirstTokenTimeout,
-    Interrupted,
-    ProviderError,
-    TotalTimeout,
-)
+from providers.errors import BadAnswer, Cancelled, Interrupted, ProviderError
 from providers.transport.base import Response
 from router.ask import Ask
 from router.facts import Ticket
 from router.outcome import Outcome
 from router.recall import NOTHING, Recalled
 from router.rescue.ways import Way
-from router.watch import Watch
+from router.watch import NEVER, Slow, Watch
 
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
@@ -33,10 +27,11 @@ SLOWEST_WHOLE = 100
 make `max_tokens` at this speed on top of `first_token`."""
 BYTES_PER_TOKEN = 4
 """For estimating what was produced where no usage was reported."""
+Give = Callable[[bytes], bool]
+"""Takes client-ready bytes; False: the client does not keep up, so no more for now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True, gc=False):
     """What every attempt of one request has in common."""
 
     ask: Ask
@@ -56,10 +51,38 @@ class Job:
 
 
 class Attempt:
-    """One call. `start` it, take `next` until it is empty, then `finish`; `cancel` it at any time.
+    """One call. `start` it, `pump` it until it has ended, then `finish`; `cancel` it at any time.
 
     However it ends, `settle` is called exactly once with its outcome.
     """
+
+    __slots__ = (
+        "_beaten",
+        "_client",
+        "_events",
+        "_first_token",
+        "_give",
+        "_hedged",
+        "_job",
+        "_keeping_up",
+        "_loop",
+        "_reader",
+        "_response",
+        "_settle",
+        "_source",
+        "_ticket",
+        "_watch",
+        "_way",
+        "_whole",
+        "begun",
+        "endpoint",
+        "outcome",
+        "started",
+    )
+    _reader: StreamReader
+    """Of a stream, once it is there."""
+    _whole: Whole
+    """Of what is not streamed, once it is there."""
 
     def __init__(
         self,
@@ -73,68 +96,62 @@ class Attempt:
     ) -> None:
         """`hedged`: it is started beside another one. `way`: how it is to carry on an answer that broke."""
         self.endpoint = ticket.endpoint
-        self.begun: Callable[[], None] = _nobody
+        self.begun: Callable[[], None] | None = None
         """Called once, when the first content is there (of an answer that is not streamed: its first byte)."""
+        self.outcome: Outcome | None = None
         self._hedged = hedged
         self._way = way
         self._beaten = False
-        self._patience: asyncio.Timeout | None = None
         self._job = job
         self._ticket = ticket
         self._client = client
         self._settle = settle
         self._loop = asyncio.get_running_loop()
-        self._started = self._loop.time()
+        self.started = self._loop.time()
+        """When it was made, on the loop's clock."""
         self._first_token: float | None = None
         self._response: Response | None = None
-        self._watch: Watch | None = None
-        self._reader: StreamReader | None = None
-        self._whole: Whole | None = None
+        self._watch = Watch(self._loop, self.started, job.patience, job.deadline)
+        self._source: StreamReader | Whole | None = None
+        """Where usage and the like are read."""
         self._events = 0
-        self.outcome: Outcome | None = None
+        self._give: Give = _nobody
+        self._keeping_up = True
 
-    async def start(self) -> bytes:
+    async def start(self, slow: Slow | None = None, slow_at: float = NEVER) -> bytes:
         """Up to the first content: of a stream its first client-ready bytes (b"" where the client has them already),
-        else b"" with the answer read whole.
+        else b"" with the answer read whole. `slow` is called where it has not begun by `slow_at`.
 
         Raises ProviderError; then nothing has reached the client, and another endpoint may be tried.
         """
+        job = self._job
+        watch = self._watch
+        watch.start(slow, slow_at)
         try:
-            return await self._begin()
+            response = await self._open()
+            if job.ask.stream:
+                return await self._first_content(response)
+            self._whole = self._source = await self._read_whole(response)
         except ProviderError as error:
             self._end(error)
+            raise
+        except asyncio.CancelledError:
+            if watch.gave_up is not None and watch.is_ours():
+                self._end(watch.gave_up)
+                raise watch.gave_up from None
+            self.cancel()
             raise
         except BaseException:
             self.cancel()
             raise
-
-    async def _begin(self) -> bytes:
-        job = self._job
-        try:
-            async with asyncio.timeout_at(min(self._started + job.patience, job.deadline)) as self._patience:
-                response = await self._open()
-                if job.ask.stream:
-                    return await self._first_content(response)
-                first = await _first_of_body(response)
-        except TimeoutError:
-            raise self._timed_out() from None
-        self._has_begun()
-        self._whole = await self._read_whole(response, first)
         self._end(None)
         return b""
 
-    def _timed_out(self) -> ProviderError:
-        if self._beaten:
-            return Cancelled("another endpoint was faster")
-        if self._loop.time() >= self._job.deadline:
-            return TotalTimeout("no answer within the time a request may take")
-        return FirstTokenTimeout(f"no answer was begun within {self._job.patience:g} s")
-
-    def _has_begun(self) -> None:
-        if self._beaten:
-            raise Cancelled("another endpoint was faster")
-        self._first_token = self._loop.time() - self._started
-        self.begun()
+    def _has_begun(self, response: Response) -> None:
+        self._watch.begun(response, self._job.timeouts.idle)
+        self._first_token = self._watch.last - self.started
+        if self.begun is not None:
+            self.begun()
 
     async def _open(self) -> Response:
         ask, endpoint = self._job.ask, self.endpoint
@@ -173,72 +190,94 @@ class Attempt:
         reader = self._client.dialect.stream(self._envelope())
         if self._way is not None:
             reader = self._way.reader(reader)
-        self._reader = reader
+        self._reader = self._source = reader
         while True:
-            out = await self._read(response, reader)
+            data = await response.read()
+            out = reader.feed(data) if data else reader.eof()
             if out or reader.started or reader.ended:
                 break
         if reader.error is not None and not out:
             raise reader.error
-        self._has_begun()
         self._events = reader.events
-        timeouts = self._job.timeouts
-        self._watch = Watch(response, timeouts.idle, self._job.deadline)
+        self._has_begun(response)
         return out
 
-    @staticmethod
-    async def _read(response: Response, reader: StreamReader) -> bytes:
-        data = await response.read()
-        return reader.feed(data) if data else reader.eof()
-
-    async def _read_whole(self, response: Response, first: bytes) -> Whole:
-        watch = self._watch = Watch(response, self._job.timeouts.idle, self._job.deadline)
-        pieces, size, piece = [first], len(first), first
+    async def _read_whole(self, response: Response) -> Whole:
+        piece = await response.read()
+        while piece and not piece.strip():
+            piece = await response.read()  # padding sent while the provider thinks is no answer yet
+        self._has_begun(response)
+        pieces, size = [piece], len(piece)
         while piece:
             piece = await response.read()
-            watch.touch()
+            self._watch.last = self._loop.time()
             pieces.append(piece)
             size += len(piece)
             if size > MAX_ANSWER:
                 raise BadAnswer(f"the answer is larger than {MAX_ANSWER >> 20} MiB")
-        watch.stop()
+        self._watch.stop()
         return self._client.dialect.whole(b"".join(pieces), self._envelope())
 
-    async def next(self) -> bytes:
-        """Further client-ready bytes of a stream; b"" once it has ended well. Raises ProviderError where it broke."""
-        response, reader, watch = self._response, self._reader, self._watch
+    async def pump(self, give: Give) -> bool:
+        """Hand `give` a stream's further client-ready bytes as they come, until it has ended well (True) or `give`
+        returned False. Raises ProviderError where it broke."""
+        reader, response = self._reader, self._response
         assert response is not None
-        assert reader is not None
-        assert watch is not None
+        self._give = give
+        self._keeping_up = True
         try:
-            while not reader.ended:
-                out = await self._read(response, reader)
-                if reader.events != self._events:
-                    self._events = reader.events
-                    watch.touch()
-                if out:
-                    return out
+            while not reader.ended and self._keeping_up:
+                if await response.pump(self._take) and not reader.ended and (out := reader.eof()):
+                    give(out)
         except ProviderError as error:
             self._end(error)
             raise
         except BaseException:
             self.cancel()
             raise
+        finally:
+            self._give = _nobody
+        if not reader.ended:
+            return False
         self._end(reader.error)
         if reader.error is not None:
             raise reader.error
-        return b""
+        return True
+
+    def _take(self, data: bytes) -> bool:
+        """Bytes of the provider, as they arrive; False: no more for now."""
+        reader = self._reader
+        out = reader.feed(data)
+        if reader.events != self._events:
+            self._events = reader.events
+            self._watch.last = self._loop.time()
+        if out:
+            self._keeping_up = self._give(out)
+        return self._keeping_up and not reader.ended
+
+    async def next(self) -> bytes:
+        """The next client-ready bytes of a stream alone; b"" once it has ended well. Raises ProviderError."""
+        pieces: list[bytes] = []
+
+        def keep(out: bytes) -> bool:
+            pieces.append(out)
+            return False
+
+        try:
+            await self.pump(keep)
+        except ProviderError:
+            if not pieces:  # an error that came together with content is raised the next time
+                raise
+        return b"".join(pieces)
 
     def finish(self, tail: Tail) -> bytes:
         """The last bytes for the client: of a stream its finish and `[DONE]`, else the whole answer."""
-        if self._whole is not None:
-            return self._whole.render(tail)
-        assert self._reader is not None
-        return self._reader.finish(tail)
+        if self._job.ask.stream:
+            return self._reader.finish(tail)
+        return self._whole.render(tail)
 
     def fail(self, error: ProviderError, status: int, metadata: Mapping[str, object], tail: Tail) -> bytes:
         """The in-band error that ends a stream which had content."""
-        assert self._reader is not None
         return self._reader.fail(error, status, metadata, tail)
 
     def interrupt(self) -> None:
@@ -255,15 +294,15 @@ class Attempt:
         if self.outcome is not None:
             return
         self._beaten = True
-        if self._patience is not None and self._first_token is None:
-            self._patience.reschedule(self._loop.time())
-        self._end(Cancelled("another endpoint was faster"))
+        error = Cancelled("another endpoint was faster")
+        if self._first_token is None:
+            self._watch.give_up(error)
+        self._end(error)
 
     def _end(self, error: ProviderError | None) -> None:
         if self.outcome is not None:
             return
-        if self._watch is not None:
-            self._watch.stop()
+        self._watch.stop()
         response = self._response
         if response is not None:
             if error is None:
@@ -274,7 +313,7 @@ class Attempt:
         self._settle(self._ticket, self.outcome)
 
     def _outcome(self, error: ProviderError | None) -> Outcome:
-        source = self._whole or self._reader
+        source = self._source
         usage = source.usage if source is not None else None
         produced = source.produced if source is not None else 0
         if error is not None and produced == 0:
@@ -286,8 +325,8 @@ class Attempt:
         return Outcome(
             generation=self._job.generation,
             endpoint=self.endpoint,
-            started=self._started,
-            duration=self._loop.time() - self._started,
+            started=self.started,
+            duration=self._loop.time() - self.started,
             error=error,
             stream=self._job.ask.stream,
             first_token=self._first_token,
@@ -302,15 +341,8 @@ class Attempt:
         )
 
 
-def _nobody() -> None:
-    pass
-
-
-async def _first_of_body(response: Response) -> bytes:
-    """The body's first bytes that say anything; padding sent while the provider thinks does not count."""
-    while (piece := await response.read()) and not piece.strip():
-        pass
-    return piece
+def _nobody(out: bytes) -> bool:
+    return False
 
 
 async def _read_up_to(response: Response, most: int) -> bytes:

@@ -8,7 +8,9 @@ import string
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
+from typing import NamedTuple
 
 from config.schema import Health as Thresholds
 from config.schema import Settings
@@ -58,6 +60,8 @@ class Setup:
     """By provider slug; only those that are on."""
     _preferences: dict[str, Effective] = field(default_factory=dict, repr=False)
     _sieves: dict[str, Sieve] = field(default_factory=dict, repr=False)
+    dispatcher: Dispatcher | None = field(default=None, repr=False)
+    """Made for its first request."""
     users: int = 0
     """Requests that are served by it."""
 
@@ -161,7 +165,7 @@ class Core:
             self._done(trip, CLIENT_LEFT)
             raise
         rescue = insurance(trip.walk, trip.setup.settings.rescue)
-        return Answer(started, trip.decision, request, rescue, lambda status: self._done(trip, status))
+        return Answer(started, trip.decision, request, rescue, partial(self._done, trip))
 
     async def _prepare(self, ask: Ask, request: Request) -> Trip:
         """Everything up to the first attempt. Raises ApiError; then nothing is owed."""
@@ -181,10 +185,15 @@ class Core:
             deadline=request.received + settings.timeouts.total,
             recalled=recalled,
         )
-        dispatcher = Dispatcher(
-            setup.clients, self.health, settings.retries, self._sleep, self._settled, settings.hedge, self._hedges
-        )
-        return Trip(setup, request, decision, dispatcher.walk(decision, job), stuck, grant)
+        return Trip(setup, request, decision, self._dispatcher(setup).walk(decision, job), stuck, grant)
+
+    def _dispatcher(self, setup: Setup) -> Dispatcher:
+        if setup.dispatcher is None:
+            rules = setup.settings
+            setup.dispatcher = Dispatcher(
+                setup.clients, self.health, rules.retries, self._sleep, self._settled, rules.hedge, self._hedges
+            )
+        return setup.dispatcher
 
     def _done(self, trip: Trip, status: int) -> None:
         """The one end of every request that was begun."""
@@ -205,8 +214,7 @@ class Core:
             observer.attempted(outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class Trip:
+class Trip(NamedTuple):
     """One request from its plan to its end."""
 
     setup: Setup

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from config.schema import Hedge as HedgeRules
 from config.schema import Retries
@@ -14,24 +16,24 @@ from router.catalogue import Endpoint
 from router.decision import Decision
 from router.facts import Ticket
 from router.health import Health
-from router.hedge import Allowance, Race, Result, patience
+from router.hedge import Allowance, Race, Result, first_look, patience
 from router.outcome import Outcome
 from router.plan import Stage
 from router.rescue.ways import Way
 from router.retry import Sleep, once_more, worth_repeating
+from router.watch import NEVER
 
 Failures = list[tuple[Endpoint, ProviderError]]
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """An attempt that answers, and the first bytes it has for the client."""
 
     attempt: Attempt
     first: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Dispatcher:
     """Makes the attempts. Everything it needs is handed in; it keeps nothing between requests."""
 
@@ -45,6 +47,11 @@ class Dispatcher:
     hedge: HedgeRules
     allowance: Allowance
     """Shared by all requests of the process."""
+    first_look: float = field(init=False)
+    """Seconds after which an attempt that has not begun is looked at."""
+
+    def __post_init__(self) -> None:
+        self.first_look = first_look(self.hedge)
 
     def walk(self, decision: Decision, job: Job) -> Walk:
         """One request's way through its plan."""
@@ -54,6 +61,10 @@ class Dispatcher:
 class Walk:
     """One request's way through its plan: which endpoints were tried, and which attempt is the next."""
 
+    __slots__ = ("_made", "_race", "_room", "_running", "_tools", "_tried", "decision", "job")
+    _running: Attempt
+    """The one that was started last, rivals apart."""
+
     def __init__(self, dispatcher: Dispatcher, decision: Decision, job: Job) -> None:
         self._tools = dispatcher
         self.decision = decision
@@ -62,6 +73,7 @@ class Walk:
         """Endpoints with no more context than this are passed over."""
         self._made = 0
         self._tried: set[Endpoint] = set()
+        self._race: Race | None = None
         dispatcher.allowance.request(dispatcher.hedge.max_share)
 
     async def run(self) -> Started:
@@ -138,7 +150,7 @@ class Walk:
         attempt = self.attempt(endpoint, insist=insist) if left_to_us else None
         if attempt is None:
             return None
-        result = await self._race(attempt)
+        result = await self._race_of(attempt)
         for loser, error in result.failed:
             if isinstance(error, ContextExceeded):
                 self._room = max(self._room, _shown_room(loser.endpoint, error))
@@ -150,16 +162,36 @@ class Walk:
         self.decision.selected = result.winner.endpoint
         return Started(result.winner, result.first)
 
-    async def _race(self, attempt: Attempt) -> Result:
-        tools, job = self._tools, self.job
-        known = tools.health.beginnings(attempt.endpoint, stream=job.ask.stream)
-        after = patience(tools.hedge, known, job.patience)
-        if after is not None:
-            return await Race(attempt, after, self._rival).run()
+    async def _race_of(self, attempt: Attempt) -> Result:
+        """Until it, or the rival it gets where it is slow, has begun to answer, or all have failed."""
+        self._running, self._race = attempt, None
         try:
-            return Result(attempt, await attempt.start(), [])
+            first = await attempt.start(self._slow, attempt.started + self._tools.first_look)
         except ProviderError as error:
+            if self._race is not None:
+                return await self._race.without_first(error)
             return Result(None, b"", [(attempt, error)])
+        except BaseException:
+            if self._race is not None:
+                self._race.stop()
+            raise
+        finally:
+            del self._running  # it knows us: together they would be garbage that only a collection finds
+        return Result(attempt, first, [] if self._race is None else self._race.failed)
+
+    def _slow(self) -> float:
+        """The attempt that runs has not begun yet: a rival is started, or it is looked at again later."""
+        attempt, tools = self._running, self._tools
+        known = tools.health.beginnings(attempt.endpoint, stream=self.job.ask.stream)
+        after = patience(tools.hedge, known, self.job.patience)
+        if after is None:
+            return NEVER
+        if attempt.started + after > asyncio.get_running_loop().time():
+            return attempt.started + after
+        rival = self._rival()
+        if rival is not None:
+            self._race = Race(attempt, rival)
+        return NEVER
 
     def _rival(self) -> Attempt | None:
         """An attempt to start beside one that is slow; None where nobody is left, or it would be one too many."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from config.schema import Hedge as Rules
 from providers.errors import Cancelled, ProviderError, Remedy
 from providers.tasks import spawn
 from router.attempt import Attempt
 from router.speed import Spread
+from router.watch import NEVER
 
 BURST = 10
 """Hedges there may be at once, whatever the share."""
@@ -38,6 +38,13 @@ class Allowance:
         return True
 
 
+def first_look(rules: Rules) -> float:
+    """Seconds after which `patience` has to be asked for, and not before; NEVER where nothing is hedged."""
+    if rules.after == "off" or rules.max_share == 0:
+        return NEVER
+    return SOONEST if rules.after == "auto" else rules.after
+
+
 def patience(rules: Rules, known: Spread | None, most: float) -> float | None:
     """Seconds to wait for an attempt to begin before another is started; None: for as long as it may take, `most`."""
     if rules.after == "off" or rules.max_share == 0:
@@ -51,8 +58,7 @@ def patience(rules: Rules, known: Spread | None, most: float) -> float | None:
     return after if after < most else None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """Who began to answer, with the first bytes, and who failed, in the order they did."""
 
     winner: Attempt | None
@@ -61,75 +67,53 @@ class Result:
 
 
 class Race:
-    """One attempt, and the rival that is started beside it should it be slow."""
+    """An attempt that is slow to begin, and the rival that was started beside it."""
 
-    def __init__(self, attempt: Attempt, after: float, rival: Callable[[], Attempt | None]) -> None:
-        """`rival` makes the attempt to start after so many seconds, or None where there is none to be made."""
+    def __init__(self, attempt: Attempt, rival: Attempt) -> None:
+        """Starts `rival`; `attempt` runs already."""
+        self.failed: list[tuple[Attempt, ProviderError]] = []
+        """In the order they did."""
         self._attempt = attempt
-        self._make = rival
-        self._rival: Attempt | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._rival = rival
         self._leader: Attempt | None = None
-        self._rival_first = b""
-        self._rival_answers = False
-        self._failed: list[tuple[Attempt, ProviderError]] = []
+        self._rival_first: bytes | None = None
         attempt.begun = self._first_has_begun
-        self._timer = asyncio.get_running_loop().call_later(after, self._start_rival)
+        rival.begun = self._rival_has_begun
+        self._task = spawn(self._follow(), "hedge")
 
-    async def run(self) -> Result:
-        """Until one answers, or all have failed. Cancel it freely."""
-        try:
-            return await self._run()
-        except BaseException:
-            self._stop_rival()
-            raise
-        finally:
-            self._timer.cancel()
-
-    async def _run(self) -> Result:
-        try:
-            first = await self._attempt.start()
-        except ProviderError as error:
-            return await self._without_first(error)
-        return Result(self._attempt, first, self._failed)
-
-    async def _without_first(self, error: ProviderError) -> Result:
-        self._timer.cancel()
+    async def without_first(self, error: ProviderError) -> Result:
+        """The first attempt has failed, or was beaten: what becomes of the rival. Cancel it freely."""
         if self._leader is None or self._leader is self._attempt:
-            self._failed.append((self._attempt, error))
+            self.failed.append((self._attempt, error))
             if error.remedy is Remedy.RETURN:
-                self._stop_rival()
-        if self._task is not None:
-            await asyncio.wait([self._task])
-        return Result(self._rival if self._rival_answers else None, self._rival_first, self._failed)
-
-    def _start_rival(self) -> None:
-        self._rival = self._make()
-        if self._rival is not None:
-            self._rival.begun = self._rival_has_begun
-            self._task = spawn(self._follow(self._rival), "hedge")
-
-    async def _follow(self, rival: Attempt) -> None:
+                self.stop()
         try:
-            self._rival_first = await rival.start()
-            self._rival_answers = True
+            await asyncio.wait([self._task])
+        except BaseException:
+            self.stop()
+            raise
+        answers = self._rival_first is not None
+        return Result(self._rival if answers else None, self._rival_first or b"", self.failed)
+
+    def stop(self) -> None:
+        """The rival is not wanted any more."""
+        self._rival_first = None
+        self._rival.lose()
+        self._task.cancel()
+
+    async def _follow(self) -> None:
+        try:
+            self._rival_first = await self._rival.start()
         except Cancelled:
             pass
         except ProviderError as error:
-            self._failed.append((rival, error))
+            self.failed.append((self._rival, error))
 
     def _first_has_begun(self) -> None:
         self._leader = self._attempt
-        self._timer.cancel()
-        self._stop_rival()
+        self.stop()
 
     def _rival_has_begun(self) -> None:
         if self._leader is None:
             self._leader = self._rival
             self._attempt.lose()
-
-    def _stop_rival(self) -> None:
-        if self._rival is not None and self._task is not None:
-            self._rival_answers = False
-            self._rival.lose()
-            self._task.cancel()

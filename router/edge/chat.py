@@ -107,16 +107,11 @@ class Chat:
                 await stream.refuse(error)
                 return
             underway.answer = answer
-            await _relay(answer, stream)
-
-
-async def _relay(answer: Answer, stream: Stream) -> None:
-    try:
-        while out := await answer.next():
-            await stream.write(out)
-        await stream.end()
-    finally:
-        answer.close()
+            try:
+                await answer.relay(stream)
+                await stream.end()
+            finally:
+                answer.close()
 
 
 def _wants_metadata(headers: Mapping[bytes, bytes]) -> bool:

@@ -25,16 +25,22 @@ _HEADERS = (
 class Stream:
     """Writes whole events only, so that a comment of the keep-alive never lands inside one."""
 
+    __slots__ = ("_beat", "_behind", "_generation", "_last", "_send", "_started", "_time", "_timer", "_unsent", "_wire")
+
     def __init__(self, send: Send, generation: str, wire: Wire | None = None) -> None:
+        loop = asyncio.get_running_loop()
         self._send = send
         self._wire = wire
         self._generation = generation
-        self._seconds = KEEPALIVE_SECONDS
-        self._loop = asyncio.get_running_loop()
+        self._time = loop.time
         self._started = False
-        self._last = self._loop.time()
-        self._timer = self._loop.call_later(self._seconds, self._tick)
+        self._unsent: list[bytes] = []
+        """Without a wire: what `drained` is to send."""
+        self._behind = False
+        """The client does not keep up."""
         self._beat: asyncio.Task[None] | None = None
+        self._last = loop.time()
+        self._timer = loop.call_later(KEEPALIVE_SECONDS, self._tick)
 
     def __enter__(self) -> Stream:
         return self
@@ -47,39 +53,56 @@ class Stream:
             self._beat.cancel()
 
     def _tick(self) -> None:
-        silent = self._loop.time() - self._last
-        if silent < self._seconds:
-            self._timer = self._loop.call_later(self._seconds - silent, self._tick)
-            return
-        self._timer = self._loop.call_later(self._seconds, self._tick)
-        # One that still waits for a client that does not read needs no second one behind it.
-        if self._beat is None or self._beat.done():
-            self._beat = spawn(self.write(KEEPALIVE), "keep-alive")
+        silent = self._time() - self._last
+        again = KEEPALIVE_SECONDS
+        if silent < KEEPALIVE_SECONDS:
+            again -= silent
+        elif not self._behind:  # who does not read needs no sign of life
+            self.push(KEEPALIVE)
+            self._beat = spawn(self.drained(), "keep-alive")
+        self._timer = asyncio.get_running_loop().call_later(again, self._tick)
 
-    async def write(self, events: bytes) -> None:
-        """Send whole events; the first ones send the head before them."""
-        self._last = self._loop.time()
+    def push(self, events: bytes) -> bool:
+        """Send whole events; the first ones send the head before them. False: wait for `drained` before more."""
+        self._last = self._time()
+        wire = self._wire
+        if wire is None:
+            self._unsent.append(events)
+            keeps_up = False
+        elif self._started:
+            keeps_up = wire.push(events)
+        else:
+            self._started = True
+            keeps_up = wire.begin(self._headers(), events)
+        self._behind = not keeps_up
+        return keeps_up
+
+    async def drained(self) -> None:
+        """Until the client keeps up."""
+        if self._wire is not None:
+            await self._wire.drained()
+        else:
+            await self._send_all()
+        self._behind = False
+
+    async def _send_all(self) -> None:
         if not self._started:
             self._started = True
-            await self._begin(events)
-        elif self._wire is not None:
-            await self._wire.write(events)
-        else:
+            await self._send({"type": "http.response.start", "status": 200, "headers": self._headers()})
+        events, self._unsent = b"".join(self._unsent), []
+        if events:
             await self._send({"type": "http.response.body", "body": events, "more_body": True})
 
-    async def _begin(self, events: bytes) -> None:
-        headers = [*_HEADERS, (b"x-generation-id", self._generation.encode())]
-        if self._wire is not None:
-            await self._wire.begin(headers, events)
-        else:
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._send({"type": "http.response.body", "body": events, "more_body": True})
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        return [*_HEADERS, (b"x-generation-id", self._generation.encode())]
 
     async def end(self) -> None:
+        """No more events; all that were pushed are sent."""
         self._timer.cancel()
         if self._wire is not None:
-            await self._wire.end()
+            self._wire.end()
         else:
+            await self._send_all()
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, error: ApiError) -> None:
@@ -89,6 +112,5 @@ class Stream:
         if not self._started:
             await errors.send_error(self._send, error, self._generation)
             return
-        chunk = errors.chunk(error, self._generation)
-        await self.write(b"data: " + chunk + b"\n\ndata: [DONE]\n\n")
+        self.push(b"data: " + errors.chunk(error, self._generation) + b"\n\ndata: [DONE]\n\n")
         await self.end()

@@ -38,20 +38,17 @@ class Wire:
             self._cycle.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
             self._complete()
 
-    async def begin(self, headers: Iterable[Header], data: bytes) -> None:
-        """The head of a response of unknown length, and its first bytes."""
-        if await self._writable():
-            head = self._head(headers)
-            self._cycle.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(data), data))
-
-    async def write(self, data: bytes) -> None:
-        """Further bytes, not none. Waits while the client does not keep up."""
-        if await self._writable():
-            self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+    def begin(self, headers: Iterable[Header], data: bytes) -> bool:
+        """The head of a response of unknown length, and its first bytes; see `push`."""
+        cycle = self._cycle
+        if cycle.disconnected:
+            return False
+        head = self._head(headers)
+        cycle.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(data), data))
+        return not cycle.flow.write_paused
 
     def push(self, data: bytes) -> bool:
-        """`write` without the waiting. False: the client does not keep up, so wait until it has `drained`; or it is
-        gone."""
+        """Further bytes, not none. False: the client does not keep up (wait until it has `drained`), or is gone."""
         cycle = self._cycle
         if cycle.disconnected:
             return False
@@ -62,9 +59,9 @@ class Wire:
         """Wait until the client keeps up, or is gone."""
         await self._writable()
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """No more bytes."""
-        if await self._writable():
+        if not self._cycle.disconnected:
             self._cycle.transport.write(b"0\r\n\r\n")
             self._complete()
 

@@ -29,20 +29,10 @@ class Insurance(Protocol):
         ...
 
 
-def insurance(walk: Walk, rules: Rules) -> Insurance:
-    """Of a stream, by `rescue:`."""
+def insurance(walk: Walk, rules: Rules) -> Insurance | None:
+    """Of a stream, by `rescue:`; None where it has none."""
     on = walk.job.ask.stream and rules.mode != "off" and rules.max_per_request > 0
-    return Rescue(walk, rules) if on else NoRescue()
-
-
-class NoRescue:
-    """Where nothing is rescued."""
-
-    def heard(self, events: bytes) -> None:
-        pass
-
-    async def carry_on(self, broken: Attempt, error: ProviderError) -> Started | None:
-        return None
+    return Rescue(walk, rules) if on else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,6 +294,23 @@ def good() -> FakeResponse:
     return FakeResponse(steps=[b"rc", b"c.", b""])
 
 
+class Reader:
+    """A stream's client: what it holds. After `most` pieces it reads no more."""
+
+    def __init__(self, most: float = float("inf")) -> None:
+        self.held = b""
+        self._left = most
+
+    def push(self, events: bytes) -> bool:
+        self.held += events
+        self._left -= 1
+        return self._left > 0
+
+    async def drained(self) -> None:
+        if self._left <= 0:
+            await asyncio.Event().wait()
+
+
 # --- one gateway's core -----------------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from router.served import Served
 from router.state.memory import LocalReasoning, LocalSpend, LocalSticky
 from router.state.spend import SpendBook
 from router.sticky import Stickiness
-from tests.router.fakes import FakeResponse, Script, World, ask, client, good, offer, run, world
+from tests.router.fakes import FakeResponse, Reader, Script, World, ask, client, good, offer, run, world
 
 ORDER = {"provider": {"sort": "price"}}
 
@@ -71,10 +71,9 @@ class Gate:
     async def send(self, **body: Any) -> bytes:
         answer = await self.begin(**body)
         try:
-            out = b""
-            while piece := await answer.next():
-                out += piece
-            return out
+            reader = Reader()
+            await answer.relay(reader)
+            return reader.held
         finally:
             answer.close()
 
@@ -130,8 +129,11 @@ def test_a_client_that_leaves_a_stream_is_reported_and_its_tokens_are_paid(piece
         response = FakeResponse(steps=[b"c", b"c", b"c"])
         gate = Gate(two(), {"a": lambda: response})
         answer = await gate.begin()
-        for _ in range(pieces):
-            await answer.next()
+        leaving = gate.loop.create_task(answer.relay(Reader(most=pieces)))
+        await asyncio.sleep(1)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
         answer.close()
         assert gate.served().status == CLIENT_LEFT
         assert [(one.label, one.estimated) for one in gate.served().attempts] == [("cancelled", True)]
@@ -202,8 +204,7 @@ def test_metadata_explains_every_endpoint_and_every_attempt() -> None:
         w = world(offer("a", 1), offer("b", 2), offer("c", 3), off={"c": "C_KEY is not set"})
         gate = Gate(w, {"a": lambda: ServerFault("boom", upstream_status=500)})
         answer = await gate.begin(metadata=True, provider={"sort": "price", "region": "eu"})
-        while await answer.next():
-            pass
+        await answer.relay(Reader())
         decision = json.loads(answer._decision.metadata())
         answer.close()
         rows = {row["tag"]: row for row in decision["endpoints"]["available"]}

@@ -25,7 +25,7 @@ from router.served import Served
 from router.state.memory import LocalReasoning, LocalSpend, LocalSticky
 from router.state.spend import SpendBook
 from router.sticky import Stickiness
-from tests.router.fakes import FakeResponse, FakeTransport, World, ask, offer, run, world
+from tests.router.fakes import FakeResponse, FakeTransport, Reader, World, ask, offer, run, world
 
 PIECE = 32
 """Characters an event."""
@@ -109,13 +109,12 @@ async def one(core: Core) -> str:
     """What the client holds in the end, "" where it was told of an error."""
     request = Request("gen-1", {}, asyncio.get_running_loop().time())
     answer = await core.complete(ask(stream=True), request)
-    out = b""
+    reader = Reader()
     try:
-        while piece := await answer.next():
-            out += piece
+        await answer.relay(reader)
     finally:
         answer.close()
-    chunks = [json.loads(event[6:]) for event in out.split(b"\n\n") if event and not event.endswith(b"[DONE]")]
+    chunks = [json.loads(event[6:]) for event in reader.held.split(b"\n\n") if event and not event.endswith(b"[DONE]")]
     if any("error" in chunk for chunk in chunks):
         return ""
     return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
