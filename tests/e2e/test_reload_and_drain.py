@@ -137,7 +137,7 @@ async def test_a_drain_lets_streams_finish_and_ends_the_rest_with_an_error(bench
     hanging.answer(LONG)
     hanging.always(Hang(3))
     gateway = await bench.gateway(
-        [Offer(quick, "quick"), Offer(hanging, "hanging", model="moonshotai/slow")], server={"drain_seconds": 1.0}
+        [Offer(quick, "quick"), Offer(hanging, "hanging", model="moonshotai/slow")], server={"drain_seconds": 3.0}
     )
     finishing = asyncio.ensure_future(complete(gateway, stream=True))
     stuck = asyncio.ensure_future(complete(gateway, stream=True, model="moonshotai/slow"))
