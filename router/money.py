@@ -39,13 +39,18 @@ class Rates:
 
     def cost(self, usage: Usage) -> Decimal:
         """USD of what was used, exact. `usage.prompt` includes cached and cache-written tokens."""
+        return (self._prompt(usage) + usage.completion * self.completion) / MILLION + self.request
+
+    def prompt_cost(self, usage: Usage) -> Decimal:
+        """The part of `cost` that is not the completion's."""
+        return self._prompt(usage) / MILLION + self.request
+
+    def _prompt(self, usage: Usage) -> Decimal:
+        """Millionths of a USD."""
+        if not (usage.cached or usage.cache_write):
+            return usage.prompt * self.prompt
         read = self.prompt if self.cache_read is None else self.cache_read
         write = self.prompt if self.cache_write is None else self.cache_write
         written = min(usage.cache_write, usage.prompt - usage.cached)
         plain = usage.prompt - usage.cached - written
-        tokens = plain * self.prompt + usage.cached * read + written * write + usage.completion * self.completion
-        return tokens / MILLION + self.request
-
-    def prompt_cost(self, usage: Usage) -> Decimal:
-        """The part of `cost` that is not the completion's."""
-        return self.cost(usage) - usage.completion * self.completion / MILLION
+        return plain * self.prompt + usage.cached * read + written * write

@@ -101,12 +101,11 @@ def kind_for(query: Query) -> str:
 
 
 def _measures(row: Row) -> tuple[int, ...]:
-    error = row.status >= 400 and row.status != CLIENT_LEFT
-    failed = any(one.result not in ("success", "cancelled") for one in row.attempts)
+    status = row.status
     return (
         1,
-        int(error),
-        int(row.status < 400 and failed),
+        int(status >= 400 and status != CLIENT_LEFT),
+        int(status < 400 and any([one.result not in ("success", "cancelled") for one in row.attempts])),
         row.prompt,
         row.cached,
         row.cache_write,

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
 Clock = Callable[[], float]
 
-UNIT = Decimal("1e-12")
-"""Stores count money in whole millionths of a millionth of a dollar: a token at $0.000001 per million is one.
-
-A counter of 64 bits holds nine million dollars.
-"""
-
 
 def to_units(usd: Decimal) -> int:
-    """USD as a whole number of units; what is finer is rounded to even."""
-    return int((usd / UNIT).quantize(Decimal(1), ROUND_HALF_EVEN))
+    """USD in whole units of a millionth of a millionth of a dollar: a token at $0.000001 per million is one. What is
+    finer is rounded to even. A counter of 64 bits holds nine million dollars."""
+    return round(usd.scaleb(12))
 
 
 def to_usd(units: int) -> Decimal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from router.state import codec
@@ -42,16 +43,17 @@ class SqliteLedger:
             await self._database.write(lambda connection: self._append(connection, rows))
 
     def _append(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-        insert = "INSERT OR IGNORE INTO requests (id, created, key, row) VALUES (?, ?, ?, ?)"
-        execute, encode = connection.execute, codec.encode
-        new = [row for row in rows if execute(insert, (row.id, row.created, row.key, encode(row))).rowcount == 1]
-        added = sums(new, self._apps)
-        for kind, items in added.items():
+        new = _inserted(connection, rows)
+        for kind, items in sums(new, self._apps).items():
             _upsert(connection, kind, items.items())
+        spent: dict[str, list[Row]] = defaultdict(list)
+        for row in new:
+            if row.key:
+                spent[row.key].append(row)
         connection.executemany(
             "INSERT INTO key_sums VALUES (?, ?, ?) "
             "ON CONFLICT DO UPDATE SET name = excluded.name, cost = cost + excluded.cost",
-            [(row.key, row.key_name, to_units(row.cost)) for row in new if row.key],
+            [(key, own[-1].key_name, sum([to_units(row.cost) for row in own])) for key, own in spent.items()],
         )
 
     async def generation(self, id: str) -> Row | None:  # noqa: A002 - the name of the thing everywhere
@@ -148,6 +150,20 @@ class SqliteLedger:
             return found
 
         return list((await self._database.read(work)).items())
+
+
+def _inserted(connection: sqlite3.Connection, rows: Sequence[Row]) -> Sequence[Row]:
+    """Store rows; returns those that were not there already, which is nearly always all of them."""
+    insert = "INSERT OR IGNORE INTO requests (id, created, key, row) VALUES (?, ?, ?, ?)"
+    values = [(row.id, row.created, row.key, codec.encode(row)) for row in rows]
+    before = connection.total_changes
+    connection.execute("SAVEPOINT all_new")
+    connection.executemany(insert, values)
+    if connection.total_changes - before == len(rows):
+        return rows
+    connection.execute("ROLLBACK TO all_new")
+    execute = connection.execute
+    return [row for row, stored in zip(rows, values, strict=True) if execute(insert, stored).rowcount == 1]
 
 
 def _upsert(
