@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from pydantic import ValidationError
 
 from config.preferences import Preferences
@@ -53,22 +53,22 @@ PARAMETERS = frozenset(
 """OpenRouter's `supported_parameters`: what `require_parameters` looks at."""
 
 
-class _Message(msgspec.Struct):
+class _Message(Struct):
     role: str
 
 
-class _StreamOptions(msgspec.Struct):
+class _StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class _Reasoning(msgspec.Struct):
+class _Reasoning(Struct):
     effort: str | None = None
     max_tokens: int | None = None
     exclude: bool | None = None
     enabled: bool | None = None
 
 
-class _Fields(msgspec.Struct):
+class _Fields(Struct):
     """The members of a request that the gateway itself reads, with their types."""
 
     model: str | None = None
@@ -94,8 +94,12 @@ _decode_fields = msgspec.json.Decoder(_Fields).decode
 _AT = re.compile(r" - at `\$\.?(.*?)`$")
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+TEXT = frozenset(("text",))
+"""The modalities of a request that holds nothing else."""
+NO_PREFERENCES = Preferences()
+
+
+class Ask(Struct, frozen=True, eq=False, gc=False):
     """What is asked for. Tokens; nothing in it changes while the request is served."""
 
     body: JsonObject
@@ -108,8 +112,8 @@ class Ask:
     max_tokens: int | None = None
     parameters: frozenset[str] = frozenset()
     """Which of OpenRouter's parameters it uses."""
-    modalities: frozenset[str] = frozenset(("text",))
-    preferences: Preferences = field(default_factory=Preferences)
+    modalities: frozenset[str] = TEXT
+    preferences: Preferences = NO_PREFERENCES
     unknown_preferences: tuple[str, ...] = ()
     """Members of `provider` that mean nothing here: ignored, and named in the metadata."""
     usage_chunk: bool = False
@@ -197,12 +201,9 @@ def _check_ranges(fields: _Fields) -> None:
             raise BadRequest(f"`{name}` must be a whole number from 1 to {MAX_COUNT:,}.", param=name)
 
 
-_NO_PREFERENCES = Preferences()
-
-
 def _preferences(provider: dict[str, Any] | None) -> tuple[Preferences, tuple[str, ...]]:
     if not provider:
-        return _NO_PREFERENCES, ()
+        return NO_PREFERENCES, ()
     try:
         return Preferences.from_request(provider)
     except ValidationError as error:
@@ -217,13 +218,12 @@ _PARTS = {
     "video": (b'"video_url"', b'"input_video"'),
     "file": (b'"file"',),
 }
-_TEXT = frozenset(("text",))
 
 
 def _modalities(messages: bytes) -> frozenset[str]:
     """Which kinds of input the messages hold. The bytes are scanned first: few requests hold any but text."""
     if b'"type"' not in messages or not any(mark in messages for marks in _PARTS.values() for mark in marks):
-        return _TEXT
+        return TEXT
     kinds = {"text"}
     try:
         decoded = value_of(messages)
@@ -234,4 +234,4 @@ def _modalities(messages: bytes) -> frozenset[str]:
         for part in content if isinstance(content, list) else ():
             type_ = b'"%s"' % str(part.get("type")).encode() if isinstance(part, dict) else b""
             kinds.update(kind for kind, marks in _PARTS.items() if type_ in marks)
-    return frozenset(kinds)
+    return frozenset(kinds) if len(kinds) > 1 else TEXT

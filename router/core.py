@@ -19,19 +19,18 @@ from router.answer import CLIENT_LEFT, Answer
 from router.ask import Ask
 from router.attempt import Job
 from router.budget import Budget
-from router.catalogue import Catalogue, Model
+from router.catalogue import Catalogue
 from router.decision import Decision
 from router.dispatch import Dispatcher, Walk
 from router.errors import ApiError, Busy
-from router.exclusion import Sieve, sieve
 from router.facts import Ticket
 from router.health import Health
 from router.hedge import Allowance
 from router.learned import Learned, nothing
+from router.offers import Offers
 from router.outcome import Outcome
 from router.plan import Context, Plan, make
 from router.policy import STRATEGIES
-from router.preferences import Effective, for_model, merge
 from router.recall import Memory
 from router.request import ANYONE, Caller, Request
 from router.rescue.rescue import insurance
@@ -58,28 +57,14 @@ class Setup:
     catalogue: Catalogue
     clients: Mapping[str, Client]
     """By provider slug; only those that are on."""
-    _preferences: dict[str, Effective] = field(default_factory=dict, repr=False)
-    _sieves: dict[str, Sieve] = field(default_factory=dict, repr=False)
+    offers: Offers = field(init=False, repr=False)
     dispatcher: Dispatcher | None = field(default=None, repr=False)
     """Made for its first request."""
     users: int = 0
     """Requests that are served by it."""
 
-    def preferences(self, model_id: str) -> Effective:
-        """The YAML's preferences for a model, merged once."""
-        found = self._preferences.get(model_id)
-        if found is None:
-            found = self._preferences[model_id] = for_model(self.settings.preferences, model_id)
-        return found
-
-    def sieve(self, model: Model, rules: Effective) -> Sieve:
-        """A model's endpoints by preferences; those of a request without any of its own are looked through once."""
-        found = self._sieves.get(model.id)
-        if found is None or found.rules is not rules:
-            found = sieve(model.endpoints, rules)
-            if rules is self._preferences.get(model.id):
-                self._sieves[model.id] = found
-        return found
+    def __post_init__(self) -> None:
+        self.offers = Offers(self.catalogue, self.settings.preferences)
 
 
 class Core:
@@ -116,17 +101,14 @@ class Core:
         """What would be tried, in order. Raises UnknownModel."""
         setup = self.setup
         context = Context(
-            setup.catalogue,
-            setup.preferences,
-            self.health.standing,
-            _merged,
+            setup.offers,
+            self.health.standings,
             self._rng,
             caller.may_use,
             stuck.endpoint if stuck else None,
             stuck.cached if stuck else 0,
             self._learned,
             STRATEGIES[setup.settings.routing.strategy],
-            setup.sieve,
         )
         return make(ask, context)
 
@@ -248,7 +230,3 @@ class Underway:
             self.answer.interrupt()
         elif self._task is not None:
             self._task.cancel()
-
-
-def _merged(base: Effective, ask: Ask) -> Effective:
-    return merge(base, ask.preferences)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from router.ask import Ask
-from router.catalogue import Endpoint
+from msgspec import Struct
+
+from router.ask import TEXT, Ask
+from router.catalogue import Endpoint, Model
 from router.preferences import Effective
+from router.tokens import Estimate
 
 
-class Need(NamedTuple):
+class Need(Struct, frozen=True, gc=False):
     """A request as one model sees it."""
 
     ask: Ask
-    tokens: int
-    """Of its prompt, as likely as not."""
-    least: int
-    """Tokens of context it takes for certain, what it may write included."""
+    prompt: Estimate
     most: int
-    """The same, as far as it may be more."""
+    """Tokens of context it may take, what it may write included."""
+
+    @property
+    def least(self) -> int:
+        """Tokens of context it takes for certain, what it may write included."""
+        return self.prompt.low + (self.ask.max_tokens or 0)
 
 
 def _not_in_only(endpoint: Endpoint, rules: Effective) -> bool:
@@ -68,25 +74,50 @@ BY_PREFERENCES: tuple[tuple[str, Callable[[Endpoint, Effective], bool]], ...] = 
 """What keeps an endpoint out whatever is asked of it, in the order it is looked at; the first that holds is named."""
 
 
-class Sieve(NamedTuple):
+SOFT_PARAMETERS = frozenset(("tools", "response_format", "verbosity"))
+"""An endpoint that lacks one of these goes behind those that have it (OpenRouter, since August 2026)."""
+
+
+class Sieve(Struct, frozen=True, eq=False):
     """What preferences alone make of a model's endpoints: the same for every request that has them."""
 
+    model: str
     rules: Effective
-    endpoints: tuple[tuple[Endpoint, str | None], ...]
-    """All of them in their order, each with what keeps it out."""
+    endpoints: tuple[Endpoint, ...]
+    prices: tuple[tuple[float, float, float], ...]
+    """USD at each per prompt token, per completion token and per request."""
+    kept_out: Mapping[Endpoint, str]
+    """Those that may not serve, and why."""
     least_context: int
-    """Of those that are not kept out: what fits in this fits in each."""
-    least_output: int | None
-    """The same of `max_output`; None: none has one."""
+    """Of the others: what fits in this fits in each."""
+    least_output: float
+    """The same of `max_output`; infinite where none has one."""
+    lacking: frozenset[str]
+    """Soft parameters that not all of them take."""
+    cutoffs: bool
+    """Whether speed is asked for."""
+
+    def costs(self, prompt: float, completion: float) -> list[float]:
+        """USD a request of so many tokens would cost at each endpoint."""
+        return [prompt * read + completion * written + fee for read, written, fee in self.prices]
 
 
-def sieve(endpoints: Iterable[Endpoint], rules: Effective) -> Sieve:
-    """The endpoints by preferences."""
-    judged = tuple((endpoint, _kept_out(endpoint, rules)) for endpoint in endpoints)
-    kept = [endpoint for endpoint, reason in judged if reason is None]
-    outputs = [endpoint.max_output for endpoint in kept if endpoint.max_output is not None]
-    contexts = [endpoint.context_length for endpoint in kept]
-    return Sieve(rules, judged, min(contexts, default=0), min(outputs, default=None))
+def sieve(model: Model, rules: Effective) -> Sieve:
+    """A model's endpoints by preferences."""
+    kept_out = {one: reason for one in model.endpoints if (reason := _kept_out(one, rules)) is not None}
+    kept = [one for one in model.endpoints if one not in kept_out]
+    quick = [one.rates.quick for one in model.endpoints]
+    return Sieve(
+        model=model.id,
+        rules=rules,
+        endpoints=model.endpoints,
+        prices=tuple([(prompt, completion, request) for prompt, completion, _, request in quick]),
+        kept_out=kept_out,
+        least_context=min([one.context_length for one in kept], default=0),
+        least_output=min([one.max_output for one in kept if one.max_output is not None], default=math.inf),
+        lacking=frozenset([name for name in SOFT_PARAMETERS if not all([one.takes(name) for one in kept])]),
+        cutoffs=rules.min_throughput is not None or rules.max_latency is not None,
+    )
 
 
 def _kept_out(endpoint: Endpoint, rules: Effective) -> str | None:
@@ -128,7 +159,7 @@ BY_REQUEST: tuple[Rule, ...] = (
     ),
     Rule(
         "max_output",
-        lambda need, among: among.least_output is not None and (need.ask.max_tokens or 0) > among.least_output,
+        lambda need, among: (need.ask.max_tokens or 0) > among.least_output,
         _output_too_long,
     ),
     Rule(
@@ -140,8 +171,12 @@ BY_REQUEST: tuple[Rule, ...] = (
 """What keeps an endpoint out of one request, looked at after its preferences, in this order."""
 
 
-def in_force(need: Need, among: Sieve) -> list[Rule]:
+def in_force(need: Need, among: Sieve) -> Sequence[Rule]:
     """The rules that can keep any endpoint out of this request."""
+    ask = need.ask
+    fits = need.most <= among.least_context and (ask.max_tokens or 0) <= among.least_output
+    if fits and ask.modalities is TEXT and not among.rules.require_parameters:
+        return ()
     return [rule for rule in BY_REQUEST if rule.concerns(need, among)]
 
 

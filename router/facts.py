@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from router.catalogue import Endpoint
 from router.speed import Samples, Spread
@@ -19,7 +21,7 @@ class Tier(IntEnum):
     DOWN = 2
 
 
-class Standing(NamedTuple):
+class Standing(Struct, frozen=True, gc=False):
     """An endpoint as the plan sees it."""
 
     unavailable: str | None = None
@@ -33,17 +35,35 @@ class Standing(NamedTuple):
     """Seconds to the first token over five minutes."""
     throughput: Spread | None = None
     """Output tokens a second over five minutes, waiting included."""
+    troubled: bool = False
+    """It is out of the plan or goes back in its order; follows from the others."""
 
-    @property
-    def troubled(self) -> bool:
-        """It sends an endpoint back in the order."""
-        return self.outage or self.tier is not Tier.NORMAL
+    def __post_init__(self) -> None:
+        troubled = self.unavailable is not None or self.outage or self.tier is not Tier.NORMAL
+        force_setattr(self, "troubled", troubled)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Account:
+    """One provider: our account there, and what is under way."""
+
+    in_flight: int = 0
+    aside_until: float = 0.0
+    aside_reason: str | None = None
+    endpoints: list[Facts] = field(default_factory=list)
+
+    def put_aside(self, until: float) -> None:
+        """Nobody there is to be tried before."""
+        self.aside_until = until
+        for facts in self.endpoints:
+            facts.clear_until = 0.0
+
+
+@dataclass(slots=True, eq=False)
 class Facts:
     """One endpoint: what was seen."""
 
+    account: Account = field(default_factory=Account)
     failures: int = 0
     """In a row."""
     ejections: int = 0
@@ -53,7 +73,7 @@ class Facts:
     """Other replicas leave the probe to this one."""
     cool_until: float = 0.0
     recent: Window = field(default_factory=lambda: Window(1, 30))
-    """What "outage" is judged by."""
+    """What "outage" is judged by. Like the other windows right only after `write_down`."""
     lately: Window = field(default_factory=lambda: Window(10, 30))
     """Five minutes: what the uptime tier and the error rate are judged by."""
     minutes: Window = field(default_factory=lambda: Window(60, 1440))
@@ -65,35 +85,51 @@ class Facts:
     judged: Standing = field(default_factory=Standing)
     judged_at: int = -1
     """The second in which `judged` was made; -1: something happened since."""
-    untold: tuple[int, int] = (0, 0)
-    """Good and bad attempts of this process that other replicas have not been told of."""
+    clear_until: float = 0.0
+    """Until then it may be tried and stands as `judged`, whoever looks; 0.0: it has to be looked at."""
+    untold_good: int = 0
+    """Attempts of this process that other replicas have not been told of."""
+    untold_bad: int = 0
+    second: int = 0
+    successes: int = 0
+    """Those of `second`, not yet in the windows: these slide by whole seconds, so one entry a second does."""
+
+    def write_down(self) -> None:
+        """Enter what was only counted so far into the windows."""
+        if self.successes:
+            good, self.successes = self.successes, 0
+            self.untold_good += good
+            self._enter(self.second, good, 0)
+
+    def succeeded(self, now: float) -> None:
+        """An attempt of this process ended well."""
+        second = int(now)
+        if second != self.second:
+            self.write_down()
+            self.second, self.clear_until = second, 0.0
+        self.successes += 1
+        if self.judged.troubled or self.judged.error_rate:
+            # What stands well stands no better for it, and figures of speed may be a second old.
+            self.judged_at = -1
+
+    def failed(self, now: float) -> None:
+        """An attempt of this process ended badly."""
+        self.untold_bad += 1
+        self.count(now, 0, 1)
 
     def count(self, now: float, good: int, bad: int) -> None:
-        self.judged_at = -1
+        """So many attempts, of whichever process."""
+        self.write_down()
+        self.judged_at, self.clear_until = -1, 0.0
+        self._enter(now, good, bad)
+
+    def _enter(self, now: float, good: int, bad: int) -> None:
         for window in (self.recent, self.lately, self.minutes):
             window.add(now, good, bad)
 
-    def count_own(self, now: float, good: bool) -> None:
-        self.untold = (self.untold[0] + good, self.untold[1] + (not good))
-        judged_at = self.judged_at
-        self.count(now, int(good), int(not good))
-        if good and not (self.judged.troubled or self.judged.error_rate):
-            # One more success changes nothing of what stands well, and figures of speed may be a second old.
-            self.judged_at = judged_at
 
-
-@dataclass(slots=True)
-class Account:
-    """One provider: our account there, and what is under way."""
-
-    in_flight: int = 0
-    aside_until: float = 0.0
-    aside_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ticket:
-    """Leave to make one attempt. Given back by `Health.attempted`."""
+class Ticket(Struct, frozen=True, eq=False, gc=False):
+    """Leave to make one attempt. Given back by `Health.settle`."""
 
     endpoint: Endpoint
     probe: bool

@@ -7,10 +7,13 @@ ejected; when its time is over exactly one request, the probe, is let through an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterable
+
+from msgspec.structs import replace
 
 from config.schema import Health as Thresholds
-from providers.errors import Cancelled, Remedy
+from providers.errors import Cancelled, ProviderError, Remedy
 from router.catalogue import Endpoint
 from router.facts import Account, Facts, Standing, Ticket, Tier
 from router.outcome import Outcome
@@ -53,7 +56,7 @@ class Health:
         resized = thresholds.outage_window != self._thresholds.outage_window
         self._thresholds = thresholds
         for facts in self._facts.values():
-            facts.judged_at = -1
+            facts.judged_at, facts.clear_until = -1, 0.0
             if resized:
                 facts.recent = self._outage_window()
 
@@ -70,7 +73,10 @@ class Health:
     def _facts_of(self, key: tuple[str, str]) -> Facts:
         facts = self._facts.get(key)
         if facts is None:
-            facts = self._facts[key] = Facts(recent=self._outage_window())
+            # A tag is a provider's slug, with or without a variant.
+            account = self.account(key[1].partition("/")[0])
+            facts = self._facts[key] = Facts(account, recent=self._outage_window())
+            account.endpoints.append(facts)
         return facts
 
     def account(self, slug: str) -> Account:
@@ -79,33 +85,40 @@ class Health:
             account = self._accounts[slug] = Account()
         return account
 
+    def standings(self, endpoints: Iterable[Endpoint]) -> list[Standing]:
+        """How each of them stands now. Changes nothing."""
+        known, now = self._facts.get, self._clock()
+        return [
+            facts.judged
+            if (facts := known(endpoint.key)) is not None and facts.clear_until > now
+            else self._standing(endpoint, now)
+            for endpoint in endpoints
+        ]
+
     def standing(self, endpoint: Endpoint) -> Standing:
         """How an endpoint stands now. Changes nothing."""
-        facts = self._facts.get(endpoint.key)
-        account = self._accounts.get(endpoint.provider.slug)
-        if facts is None and account is None:
-            return _FINE
-        now = self._clock()
-        facts = facts or _UNSEEN
+        return self._standing(endpoint, self._clock())
+
+    def _standing(self, endpoint: Endpoint, now: float) -> Standing:
+        facts = self.facts(endpoint)
         second = int(now)
         if facts.judged_at != second:
             # Windows slide by whole seconds: until the next one, or the next outcome, nothing can change.
             facts.judged, facts.judged_at = self._judged(facts, now), second
-        unavailable, until = self._unavailable(endpoint, facts, account or _NO_ACCOUNT, now)
-        return facts.judged._replace(unavailable=unavailable, until=until) if unavailable else facts.judged
-
-    def _unavailable(self, endpoint: Endpoint, facts: Facts, account: Account, now: float) -> tuple[str | None, float]:
-        if account.aside_until > now:
-            return "provider_put_aside", account.aside_until
-        if facts.ejected_until is not None and (facts.ejected_until > now or facts.probing):
-            return "ejected", facts.ejected_until
-        if facts.cool_until > now:
-            return "cooling", facts.cool_until
-        return ("max_concurrency", now) if _full(endpoint, account) else (None, 0.0)
+        judged = facts.judged
+        unavailable, until = _unavailable(endpoint, facts, now)
+        if unavailable is not None:
+            return replace(judged, unavailable=unavailable, until=until)
+        # What is about to be probed, and a provider that may be full at any time, is looked at each time.
+        calm = facts.ejected_until is None and facts.account.aside_reason is None and not facts.leave
+        if calm and endpoint.provider.max_concurrency is None:
+            facts.clear_until = math.inf if judged == _UNSEEN else second + 1.0
+        return judged
 
     def _judged(self, facts: Facts, now: float) -> Standing:
-        rules = self.thresholds
+        rules = self._thresholds
         recent, lately = facts.recent, facts.lately
+        facts.write_down()
         recent.advance(now)
         seen, failed = recent.good + recent.bad, recent.bad
         outage = seen >= rules.outage_min and failed >= rules.outage_error_rate * seen
@@ -151,17 +164,19 @@ class Health:
         the last resort and for a retry of the endpoint that just failed: it overrides all but a probe under
         way, so a panic is never a herd, and `max_concurrency`, which is the operator's word.
         """
-        facts, account = self.facts(endpoint), self.account(endpoint.provider.slug)
-        now = self._clock()
-        probe = facts.ejected_until is not None
-        if not insist and (self._unavailable(endpoint, facts, account, now)[0] or (probe and self._owes(facts))):
+        facts, now = self.facts(endpoint), self._clock()
+        if facts.clear_until > now:
+            facts.account.in_flight += 1
+            return Ticket(endpoint, False)
+        account, probe = facts.account, facts.ejected_until is not None
+        if not insist and (_unavailable(endpoint, facts, now)[0] or (probe and self._owes(facts))):
             return None
         if (probe and facts.probing) or _full(endpoint, account):
             return None
         facts.probing = facts.probing or probe
         facts.leave = False
         if account.aside_reason and account.aside_until <= now:
-            account.aside_until = now + PUT_ASIDE
+            account.put_aside(now + PUT_ASIDE)
         account.in_flight += 1
         return Ticket(endpoint, probe)
 
@@ -170,72 +185,66 @@ class Health:
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """Give a ticket back with what became of it. Exactly once."""
-        endpoint = ticket.endpoint
-        facts, account = self.facts(endpoint), self.account(endpoint.provider.slug)
-        account.in_flight -= 1
+        facts, now, error = self.facts(ticket.endpoint), self._clock(), outcome.error
+        facts.account.in_flight -= 1
         if ticket.probe:
             facts.probing = False
-            self.probed(endpoint.key)
-        now = self._clock()
-        error = outcome.error
-        if isinstance(error, Cancelled):
-            return
+            self.probed(ticket.endpoint.key)
         if error is None:
             self._timed(facts, outcome, now)
-        if error is None or not error.counts:
-            self._alive(ticket, facts, account, now, counted=error is None)
-        else:
-            self._failed(ticket, facts, now)
-        if error is not None:
-            self._set_aside(facts, account, outcome, now)
+            self._alive(ticket, facts)
+            facts.account.aside_until, facts.account.aside_reason = 0.0, None
+            facts.succeeded(now)
+        elif not isinstance(error, Cancelled):
+            if error.counts:
+                self._failed(ticket, facts, now)
+            else:
+                self._alive(ticket, facts)
+            self._set_aside(facts, outcome, error, now)
 
-    def _alive(self, ticket: Ticket, facts: Facts, account: Account, now: float, *, counted: bool) -> None:
+    def _timed(self, facts: Facts, outcome: Outcome, now: float) -> None:
+        usage = outcome.usage
+        if outcome.first_token is not None:
+            (facts.latency if outcome.stream else facts.first_byte).add(now, outcome.first_token)
+        if usage is not None and usage.completion and outcome.duration > 0:
+            facts.throughput.add(now, usage.completion / outcome.duration)
+
+    def _alive(self, ticket: Ticket, facts: Facts) -> None:
         if ticket.probe or facts.ejected_until is None:
             # What was begun before an ejection and ends well in it says nothing of now: the probe decides.
-            facts.failures = 0
-            facts.ejections = 0
+            facts.failures = facts.ejections = 0
             facts.ejected_until = None
             if ticket.probe:
                 self.tell(Note("alive", ticket.endpoint.key))
-        if counted:
-            account.aside_until, account.aside_reason = 0.0, None
-            facts.count_own(now, True)
-
-    def _timed(self, facts: Facts, outcome: Outcome, now: float) -> None:
-        if outcome.first_token is not None:
-            (facts.latency if outcome.stream else facts.first_byte).add(now, outcome.first_token)
-        if outcome.usage is not None and outcome.usage.completion and outcome.duration > 0:
-            facts.throughput.add(now, outcome.usage.completion / outcome.duration)
 
     def _failed(self, ticket: Ticket, facts: Facts, now: float) -> None:
         facts.failures += 1
-        facts.count_own(now, False)
-        rules = self.thresholds
+        facts.failed(now)
+        rules = self._thresholds
         if ticket.probe or (facts.ejected_until is None and facts.failures >= rules.breaker_failures):
             seconds = min(rules.breaker_ejection * 2 ** min(facts.ejections, 30), rules.breaker_ejection_max)
             facts.ejections += 1
             facts.ejected_until = now + seconds
             self.tell(Note("ejected", ticket.endpoint.key, seconds, facts.ejections))
 
-    def _set_aside(self, facts: Facts, account: Account, outcome: Outcome, now: float) -> None:
-        error = outcome.error
-        assert error is not None
+    def _set_aside(self, facts: Facts, outcome: Outcome, error: ProviderError, now: float) -> None:
         if error.remedy is Remedy.COOL_DOWN:
             pause = COOL_DOWN_DEFAULT if error.retry_after is None else error.retry_after
-            facts.cool_until = max(facts.cool_until, now + pause)
+            facts.cool_until, facts.clear_until = max(facts.cool_until, now + pause), 0.0
             self.tell(Note("cooling", outcome.endpoint.key, pause))
         elif error.remedy is Remedy.PUT_ASIDE:
-            account.aside_until = max(account.aside_until, now + PUT_ASIDE)
-            account.aside_reason = error.message
+            facts.account.put_aside(max(facts.account.aside_until, now + PUT_ASIDE))
+            facts.account.aside_reason = error.message
             self.tell(Note("aside", (outcome.endpoint.provider.slug,), PUT_ASIDE, reason=error.message))
 
     def untold(self) -> list[Note]:
         """What this process counted since the last call, for other replicas to count too."""
         notes = []
         for key, facts in self._facts.items():
-            if facts.untold != (0, 0):
-                notes.append(Note("counts", key, good=facts.untold[0], bad=facts.untold[1]))
-                facts.untold = (0, 0)
+            facts.write_down()
+            if facts.untold_good or facts.untold_bad:
+                notes.append(Note("counts", key, good=facts.untold_good, bad=facts.untold_bad))
+                facts.untold_good = facts.untold_bad = 0
         return notes
 
     def hear(self, note: Note) -> None:
@@ -243,10 +252,11 @@ class Health:
         until = self._clock() + note.seconds
         if note.kind == "aside":
             account = self.account(note.subject[0])
-            account.aside_until = max(account.aside_until, until)
+            account.put_aside(max(account.aside_until, until))
             account.aside_reason = note.reason
             return
         facts = self._facts_of((note.subject[0], note.subject[1]))
+        facts.clear_until = 0.0
         if note.kind == "ejected":
             facts.ejected_until = max(facts.ejected_until or 0.0, until)
             facts.ejections = max(facts.ejections, note.ejections)
@@ -266,6 +276,7 @@ class Health:
         facts = self._facts.get(endpoint.key)
         if facts is None:
             return None
+        facts.write_down()
         busy = [slot for slot in facts.minutes.slots(self._clock(), seconds) if sum(slot) >= 10]
         if not busy:
             return None
@@ -289,7 +300,10 @@ class Health:
     def ratio(self, endpoint: Endpoint, seconds: float) -> float | None:
         """Plain share of attempts that succeeded, 0 to 1; None without attempts."""
         facts = self._facts.get(endpoint.key)
-        slots = facts.minutes.slots(self._clock(), seconds) if facts else []
+        if facts is None:
+            return None
+        facts.write_down()
+        slots = facts.minutes.slots(self._clock(), seconds)
         good, bad = sum(slot[0] for slot in slots), sum(slot[1] for slot in slots)
         return good / (good + bad) if good + bad else None
 
@@ -298,11 +312,21 @@ class Health:
         return sum(account.in_flight for account in self._accounts.values())
 
 
+_UNSEEN = Standing()
+"""Of whom nothing was seen lately: it stands so until something is."""
+
+
+def _unavailable(endpoint: Endpoint, facts: Facts, now: float) -> tuple[str | None, float]:
+    account = facts.account
+    if account.aside_until > now:
+        return "provider_put_aside", account.aside_until
+    if facts.ejected_until is not None and (facts.ejected_until > now or facts.probing):
+        return "ejected", facts.ejected_until
+    if facts.cool_until > now:
+        return "cooling", facts.cool_until
+    return ("max_concurrency", now) if _full(endpoint, account) else (None, 0.0)
+
+
 def _full(endpoint: Endpoint, account: Account) -> bool:
     most = endpoint.provider.max_concurrency
     return most is not None and account.in_flight >= most
-
-
-_FINE = Standing()
-_UNSEEN = Facts()
-_NO_ACCOUNT = Account()

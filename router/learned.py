@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from router.tokens import IMAGE_TOKENS, UNCERTAINTY, Estimate
 
 
-class Learned(NamedTuple):
+class Learned(Struct, frozen=True, gc=False):
     """What is known of one model."""
 
     ratio: float = 1.0
@@ -21,10 +21,11 @@ class Learned(NamedTuple):
         """The estimate as it is for this model. Media parts are not corrected."""
         if self is UNKNOWN:
             return estimate
+        if not estimate.media:
+            return Estimate(max(1, round(estimate.tokens * self.ratio)), self.uncertainty)
         media = estimate.media * IMAGE_TOKENS
         tokens = (estimate.tokens - media) * self.ratio + media
-        uncertainty = max(self.uncertainty, estimate.uncertainty) if media else self.uncertainty
-        return Estimate(max(1, round(tokens)), uncertainty, estimate.media)
+        return Estimate(max(1, round(tokens)), max(self.uncertainty, estimate.uncertainty), estimate.media)
 
     def completion(self, max_tokens: int | None, unknown: int) -> float:
         """Tokens of output to expect of a request; `unknown` where neither it nor experience says."""

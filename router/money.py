@@ -20,7 +20,8 @@ class Rates:
     """None: cached tokens cost what others do."""
     cache_write: Decimal | None = None
     request: Decimal = Decimal(0)
-    _quick: tuple[float, float, float, float] = field(init=False, repr=False, compare=False, default=(0.0,) * 4)
+    quick: tuple[float, float, float, float] = field(init=False, repr=False, compare=False, default=(0.0,) * 4)
+    """USD per prompt token, per completion token, per cached token and per request."""
 
     def __post_init__(self) -> None:
         read = self.prompt if self.cache_read is None else self.cache_read
@@ -30,11 +31,11 @@ class Rates:
             float(read) / 1e6,
             float(self.request),
         )
-        object.__setattr__(self, "_quick", quick)
+        object.__setattr__(self, "quick", quick)
 
     def expected(self, prompt: float, cached: float, completion: float) -> float:
         """USD a request of so many tokens would cost, to compare endpoints by. `prompt` includes `cached`."""
-        per_prompt, per_completion, per_cached, per_request = self._quick
+        per_prompt, per_completion, per_cached, per_request = self.quick
         return (prompt - cached) * per_prompt + cached * per_cached + completion * per_completion + per_request
 
     def cost(self, usage: Usage) -> Decimal:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from random import Random
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from config.preferences import Percentiles
 from router.ask import Ask
-from router.catalogue import Catalogue, Endpoint, Model, Resolved
-from router.errors import UnknownModel
-from router.exclusion import Need, Sieve, exclusion, in_force, sieve
+from router.catalogue import Endpoint
+from router.exclusion import Need, Rule, Sieve, exclusion, in_force
 from router.facts import Standing, Tier
 from router.learned import Learned, nothing
+from router.offers import Offers
 from router.policy import REGISTRY, Candidate
 from router.preferences import Effective
 from router.speed import Spread
@@ -32,12 +34,8 @@ DEMOTIONS = {
 }
 """What sends an endpoint back in the order, and how far: any heavier reason outweighs all lighter ones."""
 
-SOFT_PARAMETERS = ("tools", "response_format", "verbosity")
-"""An endpoint that lacks one of these goes behind those that have it (OpenRouter, since August 2026)."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Excluded:
+class Excluded(Struct, frozen=True, eq=False, gc=False):
     """An endpoint that may not serve the request, and why."""
 
     endpoint: Endpoint
@@ -48,8 +46,7 @@ class Excluded:
     """When a passing exclusion ends, on the health's clock."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stage:
+class Stage(Struct, frozen=True, eq=False, gc=False):
     """Endpoints to go through before the plan leaves a model (with `partition: none`: all models at once)."""
 
     models: tuple[str, ...]
@@ -65,41 +62,47 @@ class Stage:
                 yield batch, REGISTRY[policy].chances(batch)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class Plan(Struct, frozen=True, eq=False, gc=False):
     """Stages in order, and everyone who is not in them."""
 
     models: tuple[str, ...]
     """Catalogue ids, the requested one first."""
     strategy: str
     stages: tuple[Stage, ...]
-    excluded: tuple[Excluded, ...]
+    excluded: Sequence[Excluded]
     last_resorts: tuple[Endpoint, ...]
     """Those that only their health keeps out, the best first; one is tried once if no stage has anyone."""
     rules: Effective
+    """Of the first model that has anyone."""
+
+    def firsts(self) -> Sequence[float]:
+        """Of each that may be tried first its chance of it, 0 to 1; they begin the first stage, in its order."""
+        if not self.stages:
+            return ()
+        _, shares = next(iter(self.stages[0].batches()))
+        return shares
 
     def chances(self) -> dict[Endpoint, float]:
         """Each endpoint's chance of being tried first, 0 to 1; those with none are left out."""
-        if not self.stages:
-            return {}
-        batch, shares = next(iter(self.stages[0].batches()))
-        return {candidate.endpoint: share for candidate, share in zip(batch, shares, strict=True)}
+        return {
+            one.endpoint: share
+            for stage in self.stages[:1]
+            for one, share in zip(stage.candidates, self.firsts(), strict=False)
+        }
 
 
-def _sieve(model: Model, rules: Effective) -> Sieve:
-    return sieve(model.endpoints, rules)
+def anything(model_id: str) -> bool:
+    """For planning without a key."""
+    return True
 
 
-class Context(NamedTuple):
+class Context(Struct, frozen=True):
     """What planning needs besides the request: read, never changed."""
 
-    catalogue: Catalogue
-    preferences: Callable[[str], Effective]
-    """The YAML's preferences for a model id."""
-    standing: Callable[[Endpoint], Standing]
-    merge: Callable[[Effective, Ask], Effective]
+    offers: Offers
+    standings: Callable[[Sequence[Endpoint]], Sequence[Standing]]
     rng: Random
-    allowed: Callable[[str], bool] = lambda model_id: True
+    allowed: Callable[[str], bool] = anything
     """Whether the caller's key may use a model."""
     stuck: tuple[str, str] | None = None
     """(model id, tag) of the endpoint that has this conversation in its cache."""
@@ -109,103 +112,95 @@ class Context(NamedTuple):
     """What experience says of a model id."""
     draw: str = "weighted"
     """The policy behind `routing.strategy`; see router.policy.STRATEGIES."""
-    sieve: Callable[[Model, Effective], Sieve] = _sieve
-    """What preferences alone make of a model's endpoints; may remember it."""
 
 
 PASSING = ("ejected", "cooling", "provider_put_aside", "max_concurrency")
 """Exclusions that health alone made: they end by themselves."""
 
+_Group = tuple[Sieve, list[Candidate]]
+"""A model, and those of its endpoints that may serve the request."""
+
 
 def make(ask: Ask, context: Context) -> Plan:
     """Plan a request. Raises UnknownModel."""
     excluded: list[Excluded] = []
-    groups: list[tuple[str, Effective, list[Candidate]]] = []
-    wanted = resolve(ask, context.catalogue)
-    for resolved in wanted:
-        rules = context.merge(context.preferences(resolved.model.id), ask)
-        if resolved.sort:
-            rules = replace(rules, sort=resolved.sort)
-        groups.append((resolved.model.id, rules, _judge(ask, resolved.model, rules, context, excluded)))
-    rules = groups[0][1]
+    sieves = context.offers.of(ask)
+    groups = [(among, _judge(ask, among, context, excluded)) for among in sieves]
     stages = _stages(groups, context)
+    rules = sieves[0].rules
     return Plan(
-        models=tuple(id_ for id_, _, _ in groups),
-        strategy="order" if rules.order else rules.sort or ("price" if context.draw == "weighted" else context.draw),
-        stages=tuple(stages),
-        excluded=tuple(excluded),
-        last_resorts=() if stages else _last_resorts(excluded),
-        rules=next((own for id_, own, _ in groups if stages and id_ in stages[0].models), rules),
+        tuple([among.model for among in sieves]),
+        "order" if rules.order else rules.sort or ("price" if context.draw == "weighted" else context.draw),
+        stages,
+        excluded,
+        () if stages else _last_resorts(excluded),
+        stages[0].rules if stages else rules,
     )
-
-
-def resolve(ask: Ask, catalogue: Catalogue) -> list[Resolved]:
-    """The models of a request in order: those it names, else its model and the catalogue's fallbacks for it."""
-    named: list[Resolved] = []
-    for name in ask.models:
-        resolved = catalogue.resolve(name)
-        if resolved is None:
-            raise _unknown(name, catalogue)
-        if all(resolved.model is not other.model for other in named):
-            named.append(resolved)
-    if ask.named_fallbacks:
-        return named
-    first = named[0]
-    fallbacks = (catalogue.models[id_] for id_ in first.model.fallbacks)
-    return named + [Resolved(model, first.sort) for model in fallbacks if model is not first.model]
-
-
-def _unknown(name: str, catalogue: Catalogue) -> UnknownModel:
-    nearest = catalogue.nearest(name)
-    hint = f" Did you mean {' or '.join(nearest)}?" if nearest else " See GET /v1/models."
-    return UnknownModel(f"{name[:200]} is not a valid model ID.{hint}", param="model", metadata={"nearest": nearest})
 
 
 # --- who may serve it ---------------------------------------------------------------------------------
 
 
-def _judge(ask: Ask, model: Model, rules: Effective, context: Context, excluded: list[Excluded]) -> list[Candidate]:
+def _judge(ask: Ask, among: Sieve, context: Context, excluded: list[Excluded]) -> list[Candidate]:
     """The model's endpoints that may serve the request; the others go to `excluded`."""
-    learned = context.learned(model.id)
-    prompt, most_output = learned.prompt(ask.prompt), ask.max_tokens or 0
-    need = Need(ask, prompt.tokens, prompt.low + most_output, prompt.high + most_output)
-    output = learned.completion(ask.max_tokens, EXPECTED_OUTPUT)
-    allowed = context.allowed(model.id)
-    among = context.sieve(model, rules)
-    asked = in_force(need, among)
-    candidates: list[Candidate] = []
-    for endpoint, kept_out in among.endpoints:
-        cached = min(context.cached, need.tokens) if context.stuck == endpoint.key else 0
-        cost = endpoint.rates.expected(need.tokens, cached, output)
-        reason = "key_models" if not allowed else kept_out or (exclusion(asked, need, endpoint) if asked else None)
+    learned, limit = context.learned(among.model), ask.max_tokens
+    prompt, output = learned.prompt(ask.prompt), learned.completion(limit, EXPECTED_OUTPUT)
+    need = Need(ask, prompt, prompt.high + (limit or 0))
+    standings = context.standings(among.endpoints)
+    candidates = list(map(Candidate, among.endpoints, standings, among.costs(prompt.tokens, output)))
+    if context.stuck is not None and context.stuck[0] == among.model:
+        _at_home(candidates, context.stuck, prompt.tokens, min(context.cached, prompt.tokens), output)
+    calm = not any(map(_TROUBLED, standings))
+    allowed, rules = context.allowed(among.model), in_force(need, among)
+    if among.kept_out or rules or not (calm and allowed):
+        reasons = _reasons(need, among, rules) if allowed else dict.fromkeys(among.endpoints, "key_models")
+        candidates = _sifted(candidates, reasons, excluded)
+    return candidates if calm and _nothing_demotes(need, among) else _demoted(need, among, candidates)
+
+
+_TROUBLED = attrgetter("troubled")
+
+
+def _at_home(candidates: list[Candidate], stuck: tuple[str, str], prompt: int, cached: int, output: float) -> None:
+    """Mark the one that has the conversation in its cache, and price it so."""
+    for index, one in enumerate(candidates):
+        if one.endpoint.key == stuck:
+            cost = one.endpoint.rates.expected(prompt, cached, output)
+            candidates[index] = replace(one, expected_cost=cost, sticky=True)
+
+
+def _reasons(need: Need, among: Sieve, rules: Sequence[Rule]) -> Mapping[Endpoint, str]:
+    """Whom the preferences and the request keep out, and why."""
+    if not rules:
+        return among.kept_out
+    by_request = {one: reason for one in among.endpoints if (reason := exclusion(rules, need, one)) is not None}
+    return {**by_request, **among.kept_out}
+
+
+def _sifted(candidates: list[Candidate], reasons: Mapping[Endpoint, str], excluded: list[Excluded]) -> list[Candidate]:
+    kept: list[Candidate] = []
+    for one in candidates:
+        reason, standing = reasons.get(one.endpoint), one.standing
         if reason is not None:
-            excluded.append(Excluded(endpoint, cost, reason))
-            continue
-        standing = context.standing(endpoint)
-        if standing.unavailable:
-            excluded.append(Excluded(endpoint, cost, standing.unavailable, standing.until))
+            excluded.append(Excluded(one.endpoint, one.expected_cost, reason))
+        elif standing.unavailable is not None:
+            excluded.append(Excluded(one.endpoint, one.expected_cost, standing.unavailable, standing.until))
         else:
-            candidates.append(Candidate(endpoint, standing, cost))
-    return _demoted(need, among, candidates, context.stuck)
+            kept.append(one)
+    return kept
 
 
 # --- in what order ------------------------------------------------------------------------------------
 
 
-def _demoted(need: Need, among: Sieve, candidates: list[Candidate], stuck: tuple[str, str] | None) -> list[Candidate]:
-    wanted = [name for name in SOFT_PARAMETERS if name in need.ask.parameters]
-    had = [name for name in wanted if any(candidate.endpoint.takes(name) for candidate in candidates)]
-    speeds = among.rules.min_throughput is not None or among.rules.max_latency is not None
-    if had or speeds or need.most > among.least_context or any(one.standing.troubled for one in candidates):
-        candidates = [_demote(need, candidate, among.rules, had) for candidate in candidates]
-    return candidates if stuck is None else [_marked(candidate, stuck) for candidate in candidates]
+def _nothing_demotes(need: Need, among: Sieve) -> bool:
+    return need.most <= among.least_context and not among.cutoffs and need.ask.parameters.isdisjoint(among.lacking)
 
 
-def _marked(candidate: Candidate, stuck: tuple[str, str]) -> Candidate:
-    """A cache is worth a slower endpoint, not one in an outage or one that cannot do what is asked."""
-    if candidate.endpoint.key != stuck or candidate.severity >= DEMOTIONS["parameters"]:
-        return candidate
-    return candidate._replace(sticky=True)
+def _demoted(need: Need, among: Sieve, candidates: list[Candidate]) -> list[Candidate]:
+    wanted = need.ask.parameters & among.lacking
+    had = [name for name in wanted if any(one.endpoint.takes(name) for one in candidates)]
+    return [_demote(need, one, among.rules, had) for one in candidates]
 
 
 def _demote(need: Need, candidate: Candidate, rules: Effective, had: Sequence[str]) -> Candidate:
@@ -226,7 +221,9 @@ def _demote(need: Need, candidate: Candidate, rules: Effective, had: Sequence[st
     if not reasons:
         return candidate
     severity = sum(DEMOTIONS[reason] for reason in reasons)
-    return Candidate(endpoint, standing, candidate.expected_cost, tuple(reasons), severity)
+    # A cache is worth a slower endpoint, not one in an outage or one that cannot do what is asked.
+    sticky = candidate.sticky and severity < DEMOTIONS["parameters"]
+    return Candidate(endpoint, standing, candidate.expected_cost, tuple(reasons), severity, sticky)
 
 
 def _misses(measured: Spread | None, wanted: Percentiles, *, above: bool) -> bool:
@@ -243,18 +240,19 @@ def _misses(measured: Spread | None, wanted: Percentiles, *, above: bool) -> boo
     return any(cutoff is not None and (figure < cutoff if above else figure > cutoff) for figure, cutoff in pairs)
 
 
-def _stages(groups: list[tuple[str, Effective, list[Candidate]]], context: Context) -> list[Stage]:
-    rules = groups[0][1]
-    if rules.across_models:
-        everyone = [candidate for _, _, candidates in groups for candidate in candidates]
-        merged = [(tuple(id_ for id_, _, _ in groups), rules, everyone)]
-    else:
-        merged = [((id_,), own, candidates) for id_, own, candidates in groups]
-    return [
-        Stage(models, _ordered(candidates, own, context), own, context.draw)
-        for models, own, candidates in merged
-        if candidates
-    ]
+def _stages(groups: list[_Group], context: Context) -> tuple[Stage, ...]:
+    among, draw = groups[0][0], context.draw
+    if among.rules.across_models:
+        models = tuple([one.model for one, _ in groups])
+        everyone = [candidate for _, candidates in groups for candidate in candidates]
+        return (Stage(models, _ordered(everyone, among.rules, context), among.rules, draw),) if everyone else ()
+    return tuple(
+        [
+            Stage((among.model,), _ordered(candidates, among.rules, context), among.rules, draw)
+            for among, candidates in groups
+            if candidates
+        ]
+    )
 
 
 def _ordered(candidates: list[Candidate], rules: Effective, context: Context) -> tuple[Candidate, ...]:
@@ -267,9 +265,12 @@ def _ordered(candidates: list[Candidate], rules: Effective, context: Context) ->
 
 def _batches(candidates: list[Candidate], rules: Effective, draw: str) -> Iterable[tuple[list[Candidate], str]]:
     """Candidates that are alike but for the policy, and the policy that orders them, first batch first."""
-    if rules.order or any(one.severity or one.sticky for one in candidates):
+    if rules.order or any(map(_SEVERITY, candidates)) or any(map(_STICKY, candidates)):
         return _told_apart(candidates, rules, draw)
-    return [(candidates, rules.sort or draw)]
+    return ((candidates, rules.sort or draw),)
+
+
+_SEVERITY, _STICKY = attrgetter("severity"), attrgetter("sticky")
 
 
 def _told_apart(candidates: list[Candidate], rules: Effective, draw: str) -> Iterable[tuple[list[Candidate], str]]:
@@ -286,7 +287,7 @@ def _told_apart(candidates: list[Candidate], rules: Effective, draw: str) -> Ite
         yield [candidate for candidate in left if candidate.severity == severity], policy
 
 
-def _last_resorts(excluded: list[Excluded]) -> tuple[Endpoint, ...]:
+def _last_resorts(excluded: Sequence[Excluded]) -> tuple[Endpoint, ...]:
     """Of those that only health keeps out, the one whose time is over first; not one that is merely full."""
     waiting = [one for one in excluded if one.reason in PASSING[:3]]
     return tuple(one.endpoint for one in sorted(waiting, key=lambda one: (one.until or 0.0, one.expected_cost)))

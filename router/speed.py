@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
@@ -39,26 +40,42 @@ def spread(values: Sequence[float], *, more_is_better: bool = False) -> Spread |
 class Samples:
     """The figures of the last so many seconds."""
 
-    __slots__ = ("_cached", "_cached_at", "_more_is_better", "_times", "_values")
+    __slots__ = ("_added", "_cached", "_cached_at", "_more_is_better", "_times", "_values")
 
     def __init__(self, *, more_is_better: bool = False) -> None:
-        self._times: deque[float] = deque(maxlen=MOST_SAMPLES)
-        self._values: deque[float] = deque(maxlen=MOST_SAMPLES)
+        self._times: deque[float] | None = None
+        """With `_values` there from the first figure on: most endpoints of a large catalogue have none."""
+        self._values: deque[float] = _NONE
         self._more_is_better = more_is_better
-        self._cached: dict[float, Spread | None] = {}
+        self._cached: dict[float, tuple[Spread | None, float]] = {}
+        """By seconds: what was found, and when the oldest figure in it becomes too old."""
         self._cached_at = -FRESH
+        self._added = False
+        """There are figures that are not in `_cached`."""
 
     def add(self, now: float, value: float) -> None:
+        if self._times is None:
+            self._times, self._values = deque(maxlen=MOST_SAMPLES), deque(maxlen=MOST_SAMPLES)
         self._times.append(now)
         self._values.append(value)
+        self._added = True
 
     def spread(self, now: float, seconds: float) -> Spread | None:
         """Percentiles of the last `seconds`, at most FRESH old."""
+        if self._times is None:
+            return None
         if now - self._cached_at >= FRESH:
-            self._cached.clear()
+            if self._added:
+                self._cached.clear()
+                self._added = False
             self._cached_at = now
-        if seconds not in self._cached:
+        found = self._cached.get(seconds)
+        if found is None or found[1] < now:
             first = bisect_left(self._times, now - seconds)
             values = list(self._values)[first:]
-            self._cached[seconds] = spread(values, more_is_better=self._more_is_better)
-        return self._cached[seconds]
+            until = self._times[first] + seconds if values else math.inf
+            found = self._cached[seconds] = spread(values, more_is_better=self._more_is_better), until
+        return found[0]
+
+
+_NONE: deque[float] = deque(maxlen=0)

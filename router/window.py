@@ -15,8 +15,9 @@ class Window:
     def __init__(self, width: float, slots: int) -> None:
         self._width = width
         self._slots = slots
-        self._good = [0] * slots
-        self._bad = [0] * slots
+        self._good: list[int] = []
+        """By slot; empty while nothing is in the window: most endpoints of a large catalogue are never asked."""
+        self._bad: list[int] = []
         self._newest = 0
         self.good = 0
         """Good events in the window, as of the last `add` or `advance`."""
@@ -29,8 +30,8 @@ class Window:
         if passed <= 0:
             return
         if passed >= self._slots or self.good + self.bad == 0:
-            self._good = [0] * self._slots
-            self._bad = [0] * self._slots
+            self._good = []
+            self._bad = []
             self.good = self.bad = 0
         else:
             for old in range(self._newest + 1, stamp + 1):
@@ -43,6 +44,9 @@ class Window:
     def add(self, now: float, good: int, bad: int) -> None:
         """Count so many events of now."""
         self.advance(now)
+        if not self._good:
+            self._good = [0] * self._slots
+            self._bad = [0] * self._slots
         index = self._newest % self._slots
         self._good[index] += good
         self._bad[index] += bad
@@ -53,6 +57,8 @@ class Window:
         """(good, bad) of each slot of the last `seconds`, newest first, empty ones included."""
         self.advance(now)
         count = min(self._slots, max(1, int(seconds / self._width)))
+        if not self._good:
+            return [(0, 0)] * count
         return [
             (self._good[index % self._slots], self._bad[index % self._slots])
             for index in range(self._newest, self._newest - count, -1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from random import Random
 from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
@@ -18,13 +19,13 @@ from config.load import Loaded
 from router import catalogue
 from router.ask import Ask, parse
 from router.cli.options import config_option, load_or_exit
-from router.core import Setup
 from router.decision import Decision
 from router.errors import ApiError
 from router.facts import Standing
+from router.offers import Offers
 from router.plan import EXPECTED_OUTPUT, Context, Plan, Stage, make
 from router.policy import STRATEGIES
-from router.preferences import DEFAULTS, Effective, merge
+from router.preferences import DEFAULTS, Effective
 from router.tokens import Estimate
 
 A_TOOL = {"type": "function", "function": {"name": "tool", "parameters": {"type": "object"}}}
@@ -82,13 +83,10 @@ def explain(
 
 def decide(loaded: Loaded, question: Question) -> Decision:
     """The decision on a request, everyone in the order most likely drawn. Raises ApiError."""
-    setup = Setup(loaded.settings, catalogue.build(loaded), {})
     ask = _ask(question)
     context = Context(
-        setup.catalogue,
-        setup.preferences,
-        lambda endpoint: Standing(),
-        lambda base, asked: merge(base, asked.preferences),
+        Offers(catalogue.build(loaded), loaded.settings.preferences),
+        lambda endpoints: [Standing()] * len(endpoints),
         Random(0),
         draw=STRATEGIES[loaded.settings.routing.strategy],
     )

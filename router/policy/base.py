@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from router.catalogue import Endpoint
 from router.facts import Standing
 
 
-class Candidate(NamedTuple):
+class Candidate(Struct, frozen=True, gc=False):
     """An endpoint that may serve the request."""
 
     endpoint: Endpoint

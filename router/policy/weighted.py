@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
+from operator import attrgetter
 from random import Random
 
 from router.policy.base import Candidate
@@ -14,10 +16,20 @@ FREE = 1e-12
 """What a request that costs nothing is taken to cost, in USD: far less than any that costs something."""
 
 
-def weight(candidate: Candidate) -> float:
-    """1 / (expected cost × (1 + 8 × error rate))²."""
-    cost = max(candidate.expected_cost, FREE) * (1 + ERROR_PENALTY * candidate.standing.error_rate)
-    return 1 / (cost * cost)
+_COST = attrgetter("expected_cost")
+_ERRORS = attrgetter("standing.error_rate")
+
+
+def weights(candidates: Sequence[Candidate]) -> list[float]:
+    """Of each, 1 / (expected cost × (1 + 8 × error rate))²."""
+    costs = list(map(_COST, candidates))
+    if any(map(_ERRORS, candidates)):
+        costs = [
+            cost * (1 + ERROR_PENALTY * one.standing.error_rate) for cost, one in zip(costs, candidates, strict=True)
+        ]
+    if min(costs, default=FREE) < FREE:
+        costs = [max(cost, FREE) for cost in costs]
+    return [cost**-2 for cost in costs]
 
 
 class Weighted:
@@ -26,10 +38,11 @@ class Weighted:
     def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
         # A race of exponential clocks ends in the same order as one draw after another, and needs no sums, which
         # prices many orders of magnitude apart would spoil.
-        arrival = [rng.expovariate(weight(candidate)) for candidate in candidates]
-        return [candidates[index] for index in sorted(range(len(candidates)), key=arrival.__getitem__)]
+        random = rng.random
+        arrival = [-log(1.0 - random()) / weight for weight in weights(candidates)]
+        return list(map(candidates.__getitem__, sorted(range(len(arrival)), key=arrival.__getitem__)))
 
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
-        weights = [weight(candidate) for candidate in candidates]
-        total = sum(weights)
-        return [share / total for share in weights]
+        shares = weights(candidates)
+        total = sum(shares)
+        return [share / total for share in shares]

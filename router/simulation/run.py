@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from random import Random
 
 from config.preferences import Preferences
 from config.schema import Settings
+from router.ask import NO_PREFERENCES
 from router.catalogue import Catalogue
-from router.core import Setup
 from router.health import Health
 from router.learning import Learning
+from router.offers import Offers
 from router.plan import Context
 from router.policy import STRATEGIES
-from router.preferences import merge
 from router.simulation.behaviour import Behaviours
 from router.simulation.report import Report, Tally
 from router.simulation.trip import Pause, Scene, Trip
@@ -33,7 +33,7 @@ class Case:
     name: str
     settings: Settings
     catalogue: Catalogue
-    provider: Preferences = field(default_factory=Preferences)
+    provider: Preferences = NO_PREFERENCES
 
 
 def run(
@@ -57,14 +57,11 @@ def run(
 
 
 def _scene(case: Case, behaviours: Behaviours, seed: int, clock: _Clock) -> Scene:
-    setup = Setup(case.settings, case.catalogue, {})
     health = Health(case.settings.health, clock.now)
     learning = Learning()
     context = Context(
-        setup.catalogue,
-        setup.preferences,
-        health.standing,
-        lambda base, ask: merge(base, ask.preferences),
+        Offers(case.catalogue, case.settings.preferences),
+        health.standings,
         Random(seed + 1),
         learned=learning.of,
         draw=STRATEGIES[case.settings.routing.strategy],

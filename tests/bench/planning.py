@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from config.schema import Health as Thresholds
 from router.health import Health
 from router.plan import make
-from router.preferences import for_model
 from tests.router.fakes import World, ask, offer, world
 
 ENDPOINTS = 10
@@ -47,8 +45,7 @@ def _world(models: int) -> World:
 
 def _planner(planned: World) -> Callable[[], object]:
     health = Health(Thresholds(), time.monotonic)
-    preferences = lru_cache(lambda model_id: for_model(planned.settings.preferences, model_id))
-    context = planned.context(standing=health.standing)._replace(preferences=preferences)
+    context = planned.context(standings=health.standings)
     asked = ask()
     return lambda: make(asked, context)
 

@@ -31,9 +31,9 @@ from router.dispatch import Dispatcher, Started
 from router.facts import Standing
 from router.health import Health
 from router.hedge import Allowance
+from router.offers import Offers
 from router.outcome import Outcome
 from router.plan import Context, Plan, make
-from router.preferences import Effective, for_model, merge
 
 T = TypeVar("T")
 MODEL = "acme/one"
@@ -67,23 +67,17 @@ class World:
         self,
         seed: int | Random = 1,
         allowed: Callable[[str], bool] = lambda model_id: True,
-        standing: Callable[[Endpoint], Standing] | None = None,
+        standings: Callable[[Sequence[Endpoint]], Sequence[Standing]] | None = None,
     ) -> Context:
         return Context(
-            self.catalogue,
-            lambda model_id: for_model(self.settings.preferences, model_id),
-            standing or (lambda endpoint: self.standings.get(endpoint.tag, Standing())),
-            _merged,
+            Offers(self.catalogue, self.settings.preferences),
+            standings or (lambda endpoints: [self.standings.get(one.tag, Standing()) for one in endpoints]),
             seed if isinstance(seed, Random) else Random(seed),
             allowed,
         )
 
     def plan(self, seed: int | Random = 1, allowed: Callable[[str], bool] = lambda model_id: True, **body: Any) -> Plan:
         return make(ask(**body), self.context(seed, allowed))
-
-
-def _merged(base: Effective, asked: Ask) -> Effective:
-    return merge(base, asked.preferences)
 
 
 def world(
@@ -354,7 +348,7 @@ class Rig:
 
     def decide(self, **body: Any) -> Decision:
         asked = ask(**{"stream": True, **body})
-        return Decision(asked, make(asked, self.world.context(self._rng, standing=self.health.standing)))
+        return Decision(asked, make(asked, self.world.context(self._rng, standings=self.health.standings)))
 
     def job(self, asked: Ask) -> Job:
         return Job(asked, "gen-1", 0, {}, self.timeouts, self.loop.time() + self.timeouts.total)

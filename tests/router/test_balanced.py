@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from router.facts import Standing
 from router.plan import make
@@ -40,7 +41,7 @@ def test_shares_are_a_distribution_and_everyone_keeps_the_exploration(some: list
 @given(several, st.floats(0.1, 1))
 def test_cheaper_is_never_less(some: list[Candidate], cut: float) -> None:
     first = some[0]
-    better = [first._replace(expected_cost=first.expected_cost * cut), *some[1:]]
+    better = [replace(first, expected_cost=first.expected_cost * cut), *some[1:]]
     assert POLICY.chances(better)[0] >= POLICY.chances(some)[0] * (1 - 1e-9)
 
 
@@ -55,7 +56,7 @@ def test_faster_is_never_less(some: list[Candidate], cost: float, speed: float, 
 def test_more_errors_are_never_more(some: list[Candidate], errors: float) -> None:
     first = some[0]
     worse = [
-        first._replace(standing=first.standing._replace(error_rate=max(errors, first.standing.error_rate))),
+        replace(first, standing=replace(first.standing, error_rate=max(errors, first.standing.error_rate))),
         *some[1:],
     ]
     assert POLICY.chances(worse)[0] <= POLICY.chances(some)[0] * (1 + 1e-9)
@@ -109,12 +110,12 @@ def test_the_file_chooses_the_strategy_and_order_and_sort_overrule_it() -> None:
     w.standings["fast"] = Standing(throughput=Spread(100, 100, 100, 100, 500))
 
     def chances(strategy: str, **provider: object) -> dict[str, float]:
-        plan = make(ask(provider=provider), w.context()._replace(draw=STRATEGIES[strategy]))
+        plan = make(ask(provider=provider), replace(w.context(), draw=STRATEGIES[strategy]))
         return {endpoint.tag: round(share, 2) for endpoint, share in plan.chances().items()}
 
     assert chances("price")["cheap"] > 0.6
     assert chances("balanced")["fast"] > 0.95
     assert chances("balanced", sort="price") == {"cheap": 1.0, "fast": 0.0}
     assert chances("balanced", order=["cheap"]) == {"cheap": 1.0}
-    assert make(ask(), w.context()._replace(draw="balanced")).strategy == "balanced"
+    assert make(ask(), replace(w.context(), draw="balanced")).strategy == "balanced"
     assert set(STRATEGIES.values()) <= set(REGISTRY)

@@ -6,9 +6,10 @@ from collections import Counter
 from itertools import permutations
 
 import pytest
+from msgspec.structs import replace
 
 from router.facts import Standing
-from router.policy.weighted import weight
+from router.policy.weighted import weights
 from tests.router.fakes import World, offer, tags, world
 
 SEEDS = 3_000
@@ -87,5 +88,5 @@ def test_chances_sum_to_one_and_follow_sort_and_order() -> None:
 
 def test_the_weight_is_what_the_contract_says() -> None:
     w = world(offer("a", 2))
-    candidate = w.plan().stages[0].candidates[0]._replace(expected_cost=0.5, standing=Standing(error_rate=0.1))
-    assert weight(candidate) == pytest.approx(1 / (0.5 * (1 + 8 * 0.1)) ** 2)
+    candidate = replace(w.plan().stages[0].candidates[0], expected_cost=0.5, standing=Standing(error_rate=0.1))
+    assert weights([candidate])[0] == pytest.approx(1 / (0.5 * (1 + 8 * 0.1)) ** 2)

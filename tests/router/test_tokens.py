@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from providers.errors import ServerFault
 from providers.usage import Usage
@@ -291,11 +292,11 @@ def test_memory_is_bounded() -> None:
 
 def test_a_plan_goes_by_the_corrected_estimate() -> None:
     w = world(offer("small", 1, context_length=10_000), offer("large", 100, context_length=200_000))
-    asked = replace(ask(), prompt=Estimate(9_000))
+    asked = structs.replace(ask(), prompt=Estimate(9_000))
     learning = Learning()
 
     def plan() -> Plan:
-        return make(asked, w.context()._replace(learned=learning.of))
+        return make(asked, structs.replace(w.context(), learned=learning.of))
 
     assert demotions(plan()) == {"small": ("context_uncertain",)}
     learn(learning, w.endpoint("large"), 0.8, 300)
@@ -307,7 +308,7 @@ def test_a_plan_goes_by_the_corrected_estimate() -> None:
 def test_a_plan_prices_the_output_that_experience_expects() -> None:
     w = world(offer("a", 1))
     learning = Learning()
-    context = w.context()._replace(learned=learning.of)
+    context = structs.replace(w.context(), learned=learning.of)
 
     def cost(**body: Any) -> float:
         return make(ask(**body), context).stages[0].candidates[0].expected_cost * 1e6

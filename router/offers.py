@@ -1,0 +1,75 @@
+"""What a request may choose from: the models it means, each with its endpoints as preferences leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from config.preferences import Preferences
+from config.schema import PreferenceSets
+from router.ask import NO_PREFERENCES, Ask
+from router.catalogue import Catalogue, Resolved
+from router.errors import UnknownModel
+from router.exclusion import Sieve, sieve
+from router.preferences import Effective, for_model, merge
+
+
+class Offers:
+    """One configuration's. Requests without preferences of their own are looked through once a name."""
+
+    def __init__(self, catalogue: Catalogue, preferences: PreferenceSets) -> None:
+        self._catalogue = catalogue
+        self._sets = preferences
+        self._preferences: dict[str, Effective] = {}
+        """By model id."""
+        self._plain: dict[str, tuple[Sieve, ...]] = {}
+        """By name as clients write it; only names that are known, so there are no more than a few a model."""
+
+    def of(self, ask: Ask) -> Sequence[Sieve]:
+        """The models of a request in order: those it names, else its model and the catalogue's fallbacks for it.
+
+        Raises UnknownModel.
+        """
+        name, plain = ask.models[0], not ask.named_fallbacks and ask.preferences is NO_PREFERENCES
+        if plain and (found := self._plain.get(name)) is not None:
+            return found
+        sieves = tuple([self._sieve(resolved, ask.preferences) for resolved in resolve(ask, self._catalogue)])
+        if plain:
+            self._plain[name] = sieves
+        return sieves
+
+    def _sieve(self, resolved: Resolved, preferences: Preferences) -> Sieve:
+        model = resolved.model
+        rules = merge(self.preferences(model.id), preferences)
+        if resolved.sort:
+            rules = replace(rules, sort=resolved.sort)
+        return sieve(model, rules)
+
+    def preferences(self, model_id: str) -> Effective:
+        """The YAML's preferences for a model, merged once."""
+        found = self._preferences.get(model_id)
+        if found is None:
+            found = self._preferences[model_id] = for_model(self._sets, model_id)
+        return found
+
+
+def resolve(ask: Ask, catalogue: Catalogue) -> list[Resolved]:
+    """The models of a request in order. Raises UnknownModel."""
+    named: list[Resolved] = []
+    for name in ask.models:
+        resolved = catalogue.resolve(name)
+        if resolved is None:
+            raise _unknown(name, catalogue)
+        if all(resolved.model is not other.model for other in named):
+            named.append(resolved)
+    if ask.named_fallbacks:
+        return named
+    first = named[0]
+    fallbacks = (catalogue.models[id_] for id_ in first.model.fallbacks)
+    return named + [Resolved(model, first.sort) for model in fallbacks if model is not first.model]
+
+
+def _unknown(name: str, catalogue: Catalogue) -> UnknownModel:
+    nearest = catalogue.nearest(name)
+    hint = f" Did you mean {' or '.join(nearest)}?" if nearest else " See GET /v1/models."
+    return UnknownModel(f"{name[:200]} is not a valid model ID.{hint}", param="model", metadata={"nearest": nearest})
