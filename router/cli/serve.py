@@ -19,7 +19,6 @@ from typing import NoReturn
 
 import click
 import uvicorn
-import uvloop
 
 from config.check import is_loopback
 from config.fault import ConfigError
@@ -29,6 +28,7 @@ from providers import tasks
 from router import logs
 from router.app import Gateway
 from router.cli.listen import bind
+from router.cli.loop import Loop
 from router.cli.options import config_option, load_or_exit
 from router.cli.workers import Seat, Supervisor
 from router.edge.asgi import App
@@ -264,7 +264,7 @@ def _refuse_if(failure: str | None) -> None:
 
 
 def _served(loaded: Loaded, listening: Listening) -> str | None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(_serve(loaded, listening))
 
 
