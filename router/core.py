@@ -8,6 +8,7 @@ import string
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from random import Random
 from typing import NamedTuple
@@ -151,13 +152,28 @@ class Core:
 
     async def _prepare(self, ask: Ask, request: Request) -> Trip:
         """Everything up to the first attempt. Raises ApiError; then nothing is owed."""
-        stuck = await self._stickiness.find(ask, request)
         setup = self.setup
         settings = setup.settings
-        recalled = await self._memory.recall(ask, request)
-        decision = Decision(ask, self.plan(ask, request.caller, stuck), received=request.received)
-        grant = await self._budget.admit(request, decision.expected_cost, settings.timeouts.total)
+        stuck = self._stickiness.find(ask, request)
+        recalled = self._memory.recall(ask, request)
+        decision = self._decided(ask, request, stuck)
         setup.users += 1
+        grant: Grant | None = None
+        try:
+            # What the store is asked beside this it has been asked already: all of it is one round trip. So what is
+            # reserved is not by a stickiness that only other replicas know of.
+            if request.caller.limits is not None:
+                grant = await self._budget.admit(request, decision.expected_cost, settings.timeouts.total)
+            if recalled.asked is not None:
+                recalled = await self._memory.told(recalled)
+            if stuck.asked is not None:
+                stuck = await self._stickiness.told(stuck)
+                if stuck.endpoint is not None and setup is self.setup:
+                    decision = self._decided(ask, request, stuck)
+        except BaseException:
+            self._budget.settle(grant, Decimal(0))
+            self._let_go(setup)
+            raise
         job = Job(
             ask=ask,
             generation=request.generation,
@@ -177,6 +193,14 @@ class Core:
             )
         return setup.dispatcher
 
+    def _decided(self, ask: Ask, request: Request, stuck: Stuck) -> Decision:
+        return Decision(ask, self.plan(ask, request.caller, stuck), received=request.received)
+
+    def _let_go(self, setup: Setup) -> None:
+        setup.users -= 1
+        if setup.users == 0 and setup is not self.setup:
+            self.on_unused(setup)
+
     def _done(self, trip: Trip, status: int) -> None:
         """The one end of every request that was begun."""
         duration = asyncio.get_running_loop().time() - trip.request.received
@@ -186,9 +210,7 @@ class Core:
             self._stickiness.remember(trip.decision.ask, trip.stuck, served.attempts[-1])
         for observer in self._observers:
             observer.served(served)
-        trip.setup.users -= 1
-        if trip.setup.users == 0 and trip.setup is not self.setup:
-            self.on_unused(trip.setup)
+        self._let_go(trip.setup)
 
     def _settled(self, ticket: Ticket, outcome: Outcome) -> None:
         self.health.settle(ticket, outcome)

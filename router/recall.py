@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Mapping, Sequence
+
+import msgspec
 
 from providers.reasoning_memory import asked_for, kept
 from router.ask import Ask
@@ -16,14 +17,16 @@ BLOCK = "block:"
 """What the name of a signed block begins with; all others are tool-call ids."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(msgspec.Struct, frozen=True):
     """What is remembered of a conversation."""
 
-    thoughts: Mapping[str, str] = field(default_factory=dict)
+    thoughts: Mapping[str, str] = {}
     """By tool-call id."""
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = {}
     """Who issued a signed block: the provider's slug, by the block's identity."""
+    missing: tuple[str, ...] = ()
+    """Names of which other replicas were asked, with `asked`: for `told`."""
+    asked: Awaitable[Sequence[str | None]] | None = None
 
 
 NOTHING = Recalled()
@@ -36,17 +39,24 @@ class Memory:
     def __init__(self, store: Reasoning) -> None:
         self._store = store
 
-    async def recall(self, ask: Ask, request: Request) -> Recalled:
-        """NOTHING for most requests, without asking the store."""
+    def recall(self, ask: Ask, request: Request) -> Recalled:
+        """From what this process knows, without waiting; NOTHING for most requests. Of what it does not know, others
+        are asked."""
         names = asked_for(ask.body.values["messages"])
         if not names:
             return NOTHING
         owner = request.caller.digest
-        found = {name: text for name in names if (text := await self._store.get(owner, name)) is not None}
-        return Recalled(
-            {name: text for name, text in found.items() if not name.startswith(BLOCK)},
-            {name: text for name, text in found.items() if name.startswith(BLOCK)},
-        )
+        found = {name: text for name in names if (text := self._store.known(owner, name)) is not None}
+        missing = tuple(name for name in names if name not in found)
+        return _recalled(found, missing, self._store.ask(owner, missing) if missing else None)
+
+    async def told(self, recalled: Recalled) -> Recalled:
+        """The same once the others have answered, if they were asked."""
+        if recalled.asked is None:
+            return recalled
+        answers = zip(recalled.missing, await recalled.asked, strict=True)
+        more = {name: text for name, text in answers if text is not None}
+        return _recalled({**recalled.thoughts, **recalled.origins, **more})
 
     def attempted(self, outcome: Outcome) -> None:
         """An attempt is remembered with its request, which knows whose it is."""
@@ -60,3 +70,11 @@ class Memory:
                     self._store.put(owner, thought.calls, kept(thought, slug))
                 if thought.signed:
                     self._store.put(owner, thought.signed, slug)
+
+
+def _recalled(
+    found: Mapping[str, str], missing: tuple[str, ...] = (), asked: Awaitable[Sequence[str | None]] | None = None
+) -> Recalled:
+    thoughts = {name: text for name, text in found.items() if not name.startswith(BLOCK)}
+    origins = {name: text for name, text in found.items() if name.startswith(BLOCK)}
+    return Recalled(thoughts, origins, missing, asked)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from hashlib import blake2b
 
-from providers.splice import each_raw_item, raw_members
+import msgspec
+
+from providers.splice import each_raw_item
 from router.ask import Ask
 from router.catalogue import Endpoint
 from router.outcome import Outcome
@@ -13,8 +15,7 @@ from router.request import Request
 from router.state.base import Sticky
 
 
-@dataclass(frozen=True, slots=True)
-class Stuck:
+class Stuck(msgspec.Struct, frozen=True):
     """Where a conversation stands."""
 
     conversation: str
@@ -23,6 +24,8 @@ class Stuck:
     """(model id, tag) of who served it last, if that is remembered."""
     cached: int = 0
     """Tokens that should be in that endpoint's cache."""
+    asked: Awaitable[str | None] | None = None
+    """What other replicas remember of it, where they were asked: for `told`."""
 
 
 class Stickiness:
@@ -31,13 +34,18 @@ class Stickiness:
     def __init__(self, store: Sticky) -> None:
         self._store = store
 
-    async def find(self, ask: Ask, request: Request) -> Stuck:
-        conversation = _conversation(ask, request)
-        found = await self._store.get(conversation)
-        if found is None:
-            return Stuck(conversation)
-        model_id, tag, cached = found.split("\n")
-        return Stuck(conversation, (model_id, tag), int(cached))
+    def find(self, ask: Ask, request: Request) -> Stuck:
+        """From what this process knows, without waiting. Of what it does not know and others may, they are asked."""
+        conversation, goes_on = _conversation(ask, request)
+        found = self._store.known(conversation)
+        if found is not None:
+            return _stuck(conversation, found)
+        return Stuck(conversation, asked=self._store.ask(conversation) if goes_on else None)
+
+    async def told(self, stuck: Stuck) -> Stuck:
+        """The same once the others have answered, if they were asked."""
+        found = None if stuck.asked is None else await stuck.asked
+        return stuck if found is None else _stuck(stuck.conversation, found)
 
     def remember(self, ask: Ask, stuck: Stuck, outcome: Outcome) -> None:
         """After a success: always for a named session, else only where the provider used its cache."""
@@ -53,23 +61,41 @@ def _spelled(endpoint: Endpoint, prompt: int) -> str:
     return f"{endpoint.model_id}\n{endpoint.tag}\n{cached}"
 
 
-def _conversation(ask: Ask, request: Request) -> str:
-    """Account, model, and the session; without one the first system and the first other message."""
+def _stuck(conversation: str, found: str) -> Stuck:
+    model_id, tag, cached = found.split("\n")
+    return Stuck(conversation, (model_id, tag), int(cached))
+
+
+def _conversation(ask: Ask, request: Request) -> tuple[str, bool]:
+    """Account, model, and the session; without one the first system and the first other message. And whether it may
+    have begun before this request."""
     parts = [request.caller.digest.encode(), ask.models[0].encode()]
+    goes_on = True
     if ask.session:
         parts.append(ask.session.encode("utf-8", "replace"))
     else:
-        parts += _opening(ask.body.values["messages"])
+        system, first, goes_on = _opening(ask.body.values["messages"])
+        parts += (system, first)
     made = blake2b(digest_size=16)
     for part in parts:
         made.update(b"%d:" % len(part) + part)
-    return made.hexdigest()
+    return made.hexdigest(), goes_on
 
 
-def _opening(messages: bytes) -> list[bytes]:
-    system: bytes | None = None
-    for message in each_raw_item(messages):
-        if raw_members(message).get("role") not in (b'"system"', b'"developer"'):
-            return [system or b"", message]
-        system = message if system is None else system
-    return [system or b""]
+class _Message(msgspec.Struct, gc=False):
+    role: str
+
+
+_message = msgspec.json.Decoder(_Message).decode
+_INSTRUCTIONS = ("system", "developer")
+
+
+def _opening(messages: bytes) -> tuple[bytes, bytes, bool]:
+    """The first system and the first other message, each empty where there is none; whether there are more."""
+    system = b""
+    items = each_raw_item(messages)
+    for message in items:
+        if _message(message).role not in _INSTRUCTIONS:
+            return system, message, next(items, None) is not None
+        system = system or message
+    return system, b"", False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -103,9 +103,15 @@ class Keys(Protocol):
 
 
 class Sticky(Protocol):
-    """Which endpoint a conversation was last served by; forgotten after ten minutes."""
+    """Which endpoint a conversation, named by a digest, was last served by; forgotten after ten minutes."""
 
-    async def get(self, conversation: str) -> str | None: ...
+    def known(self, conversation: str) -> str | None:
+        """From this process's copy, which follows other replicas within two seconds."""
+        ...
+
+    def ask(self, conversation: str) -> Awaitable[str | None] | None:
+        """What other replicas know. It is asked at once, and never raises; None: there is nobody to ask."""
+        ...
 
     def put(self, conversation: str, endpoint: str) -> None: ...
 
@@ -116,7 +122,13 @@ class Reasoning(Protocol):
     `owner` keeps one client's from another's.
     """
 
-    async def get(self, owner: str, call: str) -> str | None: ...
+    def known(self, owner: str, call: str) -> str | None:
+        """From this process's copy, of what it put itself."""
+        ...
+
+    def ask(self, owner: str, calls: Sequence[str]) -> Awaitable[Sequence[str | None]] | None:
+        """What other replicas put, for each call. They are asked at once, and never raise; None: there is nobody."""
+        ...
 
     def put(self, owner: str, calls: Sequence[str], text: str) -> None: ...
 

@@ -65,8 +65,11 @@ class LocalSticky:
     def __init__(self, clock: Clock) -> None:
         self._items = Expiring(clock, STICKY_SECONDS, STICKY_MOST, 2**30)
 
-    async def get(self, conversation: str) -> str | None:
+    def known(self, conversation: str) -> str | None:
         return self._items.get(conversation)
+
+    def ask(self, conversation: str) -> None:
+        return None
 
     def put(self, conversation: str, endpoint: str) -> None:
         self._items.put(conversation, endpoint)
@@ -78,8 +81,11 @@ class LocalReasoning:
     def __init__(self, clock: Clock) -> None:
         self._items = Expiring(clock, REASONING_SECONDS, 100_000, REASONING_BYTES)
 
-    async def get(self, owner: str, call: str) -> str | None:
+    def known(self, owner: str, call: str) -> str | None:
         return self._items.get(owner_and_call(owner, call))
+
+    def ask(self, owner: str, calls: Sequence[str]) -> None:
+        return None
 
     def put(self, owner: str, calls: Sequence[str], text: str) -> None:
         if len(text) <= REASONING_LONGEST:

@@ -32,6 +32,7 @@ from router.state.redis.scripts import ADMIT, SETTLE, Script
 from router.state.redis.store import RedisStore
 from router.state.values import Grant, Limits, Refusal, Row, StateError
 from router.state.writer import LedgerWriter
+from tests.contract.asking import remembered
 from tests.contract.servers import Proxy, RedisServer, free_port
 from tests.contract.test_keys import until
 
@@ -102,13 +103,27 @@ async def test_a_frozen_redis_costs_one_request_a_quarter_second_and_loses_nothi
     assert sum(rest) < 0.25
     assert not store.status().ok
     assert isinstance(await admit(store, "much", "0.4"), Refusal), "the last known figures hold"
-    assert await store.sticky.get("c") is None
+    assert await remembered(store, "c") is None
     own_redis.thaw()
     assert await back(store) < 2.0
     assert await total(store) == (USD("0.71"), USD(0))
     warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warned) == 2
     assert all(record.exc_info is None for record in caplog.records)
+
+
+async def test_others_are_not_asked_where_redis_is_away(store: RedisStore, own_redis: RedisServer) -> None:
+    store.sticky.put("mine", "x")
+    own_redis.freeze()
+    asked = store.sticky.ask("c"), store.reasoning.ask("o", ["call"])
+    started = time.monotonic()
+    assert [await one for one in asked if one is not None] == [None, [None]]
+    assert time.monotonic() - started < 0.5
+    assert store.sticky.ask("c") is None
+    assert store.reasoning.ask("o", ["call"]) is None
+    assert store.sticky.known("mine") == "x"
+    own_redis.thaw()
+    await back(store)
 
 
 async def test_a_killed_redis_that_returns_is_used_within_two_seconds(
@@ -254,7 +269,7 @@ async def test_cancelled_commands_leave_no_answers_and_no_reservations_behind(st
     proxy.delay = 0.0
     await back(store)
     for number in range(0, 200, 7):
-        assert await store.sticky.get(f"c{number}") == f"v{number}"
+        assert await remembered(store, f"c{number}") == f"v{number}"
     await store.flush(5.0)
     assert await total(store) == (USD(0), USD(0))
 

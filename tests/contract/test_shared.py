@@ -13,7 +13,10 @@ from providers import tasks
 from router.state import connect
 from router.state.base import Store
 from router.state.memory import Expiring
+from router.state.redis.link import Argument
+from router.state.redis.store import RedisStore
 from router.state.values import Limits, Note
+from tests.contract.asking import recalled, remembered
 from tests.contract.servers import Clock, RedisServer
 from tests.contract.test_keys import until
 
@@ -21,30 +24,30 @@ ENDPOINT = ("a/model", "moonshot/int4")
 
 
 async def test_a_conversation_stays_where_it_was_and_moves_when_told(store: Store) -> None:
-    assert await store.sticky.get("c") is None
+    assert await remembered(store, "c") is None
     store.sticky.put("c", "moonshot/int4 ✓")
     await store.flush()
-    assert await store.sticky.get("c") == "moonshot/int4 ✓"
+    assert await remembered(store, "c") == "moonshot/int4 ✓"
     store.sticky.put("c", "cometapi")
     await store.flush()
-    assert await store.sticky.get("c") == "cometapi"
-    assert await store.sticky.get("d") is None
+    assert await remembered(store, "c") == "cometapi"
+    assert await remembered(store, "d") is None
 
 
 async def test_reasoning_is_remembered_by_call_and_owner(store: Store) -> None:
     store.reasoning.put("owner", ["call_1", "call_2"], "because\u2028\ud83d")
     await store.flush()
-    assert await store.reasoning.get("owner", "call_2") == "because\u2028\ud83d"
-    assert await store.reasoning.get("other", "call_2") is None
+    assert await recalled(store, "owner", "call_2") == "because\u2028\ud83d"
+    assert await recalled(store, "other", "call_2") is None
     store.reasoning.put("a:b", ["c"], "secret")
     await store.flush()
-    assert await store.reasoning.get("a", "b:c") is None
+    assert await recalled(store, "a", "b:c") is None
 
 
 async def test_a_text_far_too_long_is_not_kept(store: Store) -> None:
     store.reasoning.put("owner", ["call"], "x" * 2_000_000)
     await store.flush()
-    assert await store.reasoning.get("owner", "call") is None
+    assert await recalled(store, "owner", "call") is None
 
 
 def test_texts_expire_and_are_bounded_by_number_and_length() -> None:
@@ -128,12 +131,47 @@ async def test_replicas_count_each_other_and_share_conversations_and_limits(pair
     one.sticky.put("c", "moonshot")
     one.reasoning.put("o", ["call"], "why")
     await one.flush()
-    assert await other.sticky.get("c") == "moonshot"
-    assert await other.reasoning.get("o", "call") == "why"
+    assert await remembered(other, "c") == "moonshot"
+    assert await recalled(other, "o", "call") == "why"
     limits = Limits(Decimal(1), "daily", 2)
     await one.spend.admit("k", limits, Decimal("0.6"), "1", 10)
     refused = await other.spend.admit("k", limits, Decimal("0.6"), "2", 10)
     assert getattr(refused, "limit", None) == "usd"
+
+
+async def test_where_a_conversation_moved_is_known_everywhere_within_two_seconds(pair: tuple[Store, Store]) -> None:
+    one, other = pair
+    one.sticky.put("c", "moonshot")
+    await until(lambda: other.sticky.known("c") == "moonshot", 2.0)
+    other.sticky.put("c", "cometapi")
+    await until(lambda: one.sticky.known("c") == "cometapi", 2.0)
+    await asyncio.sleep(0.6)
+    assert other.sticky.known("c") == "cometapi"
+
+
+async def test_what_many_requests_ask_at_once_is_one_command(
+    pair: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = pair
+    assert isinstance(other, RedisStore)
+    for number in range(20):
+        one.sticky.put(f"c{number}", str(number))
+    one.reasoning.put("o", [f"call_{number}" for number in range(20)], "why")
+    await one.flush()
+    sent: list[Argument] = []
+    command = other._link.command
+
+    async def runs(*words: Argument) -> object:
+        sent.append(words[0])
+        return await command(*words)
+
+    monkeypatch.setattr(other._link, "command", runs)
+    asked = [other.sticky.ask(f"c{number % 20}") for number in range(40)]
+    thoughts = other.reasoning.ask("o", [f"call_{number}" for number in range(20)])
+    assert [await one for one in asked if one is not None] == [str(number % 20) for number in range(40)]
+    assert thoughts is not None
+    assert await thoughts == ["why"] * 20
+    assert sent.count("MGET") == 1
 
 
 async def test_a_gateway_that_is_alone_may_always_probe(tmp_path: object) -> None:

@@ -12,6 +12,7 @@ from config.schema import State
 from router.state import connect
 from router.state.redis.address import Address, parse
 from router.state.values import Grant, KeyRecord, Limits, Query, Row, StateError
+from tests.contract.asking import remembered
 from tests.contract.servers import RedisServer, free_port
 
 
@@ -28,7 +29,7 @@ async def exercised(url: str, password: str | None = None) -> None:
             store.exchange.end_probe(("a", str(number)))
         await store.flush()
         assert (await store.spend.usage("key3")).total == Decimal("0.2")
-        assert await store.sticky.get("c3") == "x"
+        assert await remembered(store, "c3") == "x"
         await store.ledger.append([Row("gen-1", 1e9, "m", 200, msgspec.Raw(b"{}"), key="k")])
         assert await store.ledger.generation("gen-1") is not None
         assert await store.ledger.totals(Query(0.0, ("model",))) == []

@@ -127,6 +127,17 @@ async def test_what_one_finds_out_of_a_provider_the_other_uses(
         print(f"the other replica knew after {took:.2f} s")
 
 
+async def test_a_conversation_goes_on_at_the_same_endpoint_whichever_replica_it_comes_to(
+    bench: Bench, redis: RedisServer, tmp_path: Path
+) -> None:
+    boxes = [await bench.box() for _ in range(4)]
+    offers = [Offer(box, f"p{number}") for number, box in enumerate(boxes)]
+    async with replicas(2, offers, tmp_path, {"url": redis.url}) as pair:
+        for session in range(8):
+            said = [(await pair[turn % 2].ask(session_id=f"s{session}")).json["provider"] for turn in range(4)]
+            assert len(set(said)) == 1, said
+
+
 async def test_of_all_replicas_one_request_probes(bench: Bench, redis: RedisServer, tmp_path: Path) -> None:
     bad, good = await bench.box(), await bench.box()
     bad.always(server_error())

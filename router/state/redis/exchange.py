@@ -1,10 +1,12 @@
-"""What replicas tell each other through Redis: who is there, notes of health, that keys have changed."""
+"""What replicas tell each other through Redis: who is there, notes of health, where conversations moved, that keys have
+changed."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -15,7 +17,9 @@ from router.state.redis.outbox import Outbox
 from router.state.redis.scripts import END_PROBE, PULSE
 from router.state.values import Note
 
-REPLICAS, NOTES, VERSION = (f"turnout:{{fleet}}:{name}" for name in ("replicas", "health", "keys:version"))
+REPLICAS, NOTES, VERSION, MOVES = (
+    f"turnout:{{fleet}}:{name}" for name in ("replicas", "health", "keys:version", "moves")
+)
 WAITING = 1000
 PATIENCE = 1.0
 """Seconds a pulse, which nobody waits for, is given."""
@@ -26,16 +30,20 @@ _decoder = msgspec.json.Decoder(Note)
 
 
 class RedisExchange:
-    """`HealthExchange` through Redis. `pulse` is owed every half second, and when `news` is set."""
+    """`HealthExchange` through Redis. `pulse` is owed every half second, and when `news` is set.
 
-    def __init__(self, replica: str, link: Link, guard: Guard, outbox: Outbox) -> None:
+    `moved`: told of other replicas' conversations, as they spelled it."""
+
+    def __init__(self, replica: str, link: Link, guard: Guard, outbox: Outbox, moved: Callable[[bytes], None]) -> None:
         self.replicas = 1
         self.news = asyncio.Event()
         self._replica = replica
         self._link = link
         self._guard = guard
         self._outbox = outbox
-        self._heard = "0"
+        self._moved = moved
+        self._next_note = "0"
+        self._next_move = ""
         self._out: deque[Note] = deque(maxlen=WAITING)
         self._in: deque[Note] = deque(maxlen=WAITING)
 
@@ -53,24 +61,29 @@ class RedisExchange:
         self.news.clear()
         notes = list(self._out)
         self._out.clear()
-        words: list[Argument] = [self._replica, self._heard, *(msgspec.json.encode(note) for note in notes)]
-        call = self._guard.call(lambda: self._link.script(PULSE, [REPLICAS, NOTES, VERSION], words), patience=PATIENCE)
-        now, self.replicas, version, heard = await call
-        for id_, fields in heard:
-            self._hear(int(now), bytes(id_).decode(), fields)
+        words: list[Argument] = [self._replica, self._next_note, self._next_move]
+        words += (msgspec.json.encode(note) for note in notes)
+        keys = [REPLICAS, NOTES, VERSION, MOVES]
+        now, self.replicas, version, heard, moves = await self._guard.call(
+            lambda: self._link.script(PULSE, keys, words), patience=PATIENCE
+        )
+        self._next_move = self._next_move or f"{int(now)}-0"
+        for id_, (_, replica, _, raw) in heard:
+            self._next_note = _after(id_)
+            self._hear(_age(now, id_), replica, raw)
+        for id_, (_, replica, _, raw) in moves:
+            self._next_move = _after(id_)
+            if replica.decode() != self._replica and _age(now, id_) < STALE:
+                self._moved(raw)
         return int(version)
 
-    def _hear(self, now: int, id_: str, fields: list[bytes]) -> None:
-        time, _, number = id_.partition("-")
-        self._heard = f"{time}-{int(number) + 1}"
-        _, replica, _, raw = fields
+    def _hear(self, age: float, replica: bytes, raw: bytes) -> None:
         if replica.decode() == self._replica:
             return
         try:
             note = _decoder.decode(raw)
         except msgspec.DecodeError:
             return
-        age = max(0.0, (now - int(time)) / 1000)
         if age < (note.seconds or STALE):
             self._in.append(replace(note, seconds=note.seconds and note.seconds - age))
 
@@ -92,3 +105,14 @@ class RedisExchange:
 
 def _probe(endpoint: tuple[str, str]) -> str:
     return "turnout:probing:" + hashlib.sha256("\0".join(endpoint).encode()).hexdigest()[:40]
+
+
+def _after(id_: bytes) -> str:
+    """The first id of a stream behind this one."""
+    time, _, number = id_.decode().partition("-")
+    return f"{time}-{int(number) + 1}"
+
+
+def _age(now: bytes, id_: bytes) -> float:
+    """Seconds."""
+    return max(0.0, (int(now) - int(id_.partition(b"-")[0])) / 1000)

@@ -103,6 +103,13 @@ class Link:
         """One command. Raises one of FAILURES."""
         return await self._client.execute_command(*words)
 
+    async def commands(self, several: Sequence[Sequence[Argument]]) -> None:
+        """Several at once, on whichever nodes. Raises one of FAILURES; then any of them may have been done."""
+        pipeline: Any = self._client.pipeline()
+        for words in several:
+            pipeline.execute_command(*words)
+        await pipeline.execute()
+
     async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """One script; its keys must share a hash tag. Raises one of FAILURES."""
         words = [len(keys), *keys, *arguments]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 from providers.tasks import spawn
 from router.state.redis.guard import Away, Guard
 
+Work = Callable[[], Awaitable[object]]
+
 MOST = 10_000
 AT_ONCE = 16
+EVERY = 0.02
+"""Seconds between two rounds at least: under load what comes meanwhile goes together, which costs a fraction."""
+PATIENCE = 1.0
 
 
 class Outbox:
@@ -18,8 +22,9 @@ class Outbox:
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._work: deque[Callable[[], Awaitable[object]]] = deque(maxlen=MOST)
+        self._work: dict[Work, None] = {}
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
@@ -27,10 +32,10 @@ class Outbox:
     def start(self) -> None:
         self._task = spawn(self._run(), "state: outbox")
 
-    def add(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Never waits."""
-        if self._guard.reason is None:
-            self._work.append(work)
+    def add(self, work: Work) -> None:
+        """Never waits. What is there already is not added again."""
+        if self._guard.reason is None and len(self._work) < MOST:
+            self._work[work] = None
             self._idle.clear()
             self._wake.set()
 
@@ -39,19 +44,31 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             while self._work:
-                batch = [self._work.popleft() for _ in range(min(AT_ONCE, len(self._work)))]
+                batch = list(self._work)[:AT_ONCE]
+                for work in batch:
+                    del self._work[work]
                 await asyncio.gather(*(self._do(work) for work in batch))
             self._idle.set()
+            await self._pause()
 
-    async def _do(self, work: Callable[[], Awaitable[object]]) -> None:
+    async def _pause(self) -> None:
         try:
-            await self._guard.call(work)
+            async with asyncio.timeout(EVERY):
+                await self._hurry.wait()
+        except TimeoutError:
+            return
+
+    async def _do(self, work: Work) -> None:
+        try:
+            await self._guard.call(work, patience=PATIENCE)
         except Away:
             self._work.clear()
 
     async def flush(self) -> None:
         """Wait until it is empty."""
+        self._hurry.set()
         await self._idle.wait()
+        self._hurry.clear()
 
     async def aclose(self) -> None:
         if self._task is not None:

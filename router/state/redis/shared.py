@@ -1,12 +1,13 @@
-"""Conversations and reasoning in Redis, beside a copy of this process's own for when Redis is away."""
+"""Conversations and reasoning in Redis, beside a copy of this process's own, which is what requests are served from."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
-from providers.tasks import spawn
+import msgspec
+
 from router.state.memory import (
     REASONING_LONGEST,
     REASONING_SECONDS,
@@ -15,111 +16,106 @@ from router.state.memory import (
     LocalSticky,
     owner_and_call,
 )
-from router.state.redis.guard import Away, Guard
-from router.state.redis.link import Link
+from router.state.redis.exchange import MOVES, REPLICAS
+from router.state.redis.guard import Guard
+from router.state.redis.link import Argument, Link
 from router.state.redis.outbox import Outbox
+from router.state.redis.reads import Reads
+from router.state.redis.scripts import REMEMBER
 
+MOST = 10_000
+"""Texts that wait to be sent at most."""
+TEXTS_A_SEND = 16
 
-def _name(kind: str, key: str) -> str:
-    """What clients chose is only ever part of a name as a digest."""
-    return f"turnout:{kind}:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()[:40]}"
-
-
-class _Reads:
-    """What is asked for within one turn of the event loop travels as one command: half the CPU time under load."""
-
-    def __init__(self, link: Link, guard: Guard) -> None:
-        self._link = link
-        self._guard = guard
-        self._waiting: dict[str, asyncio.Future[bytes | None]] = {}
-
-    async def get(self, name: str) -> bytes | None:
-        """Raises Away."""
-        if self._link.address.kind == "cluster":
-            # There names live on different nodes.
-            alone: bytes | None = await self._guard.call(lambda: self._link.command("GET", name))
-            return alone
-        answer = self._waiting.get(name)
-        if answer is None:
-            loop = asyncio.get_running_loop()
-            if not self._waiting:
-                loop.call_soon(self._send)
-            answer = self._waiting[name] = loop.create_future()
-        return await asyncio.shield(answer)
-
-    def _send(self) -> None:
-        asked, self._waiting = self._waiting, {}
-        spawn(self._fetch(asked), "state: reads")
-
-    async def _fetch(self, asked: dict[str, asyncio.Future[bytes | None]]) -> None:
-        try:
-            found = await self._guard.call(lambda: self._link.command("MGET", *asked))
-        except Away as away:
-            for answer in asked.values():
-                answer.set_exception(away)
-                # Whoever asked may be gone.
-                answer.exception()
-            return
-        for answer, value in zip(asked.values(), found, strict=True):
-            answer.set_result(value)
-
-
-class _Texts:
-    """Texts with a time to live."""
-
-    def __init__(self, kind: str, seconds: float, link: Link, guard: Guard, outbox: Outbox) -> None:
-        self._kind = kind
-        self._milliseconds = int(seconds * 1000)
-        self._link = link
-        self._outbox = outbox
-        self._reads = _Reads(link, guard)
-
-    async def get(self, key: str) -> str | None:
-        """Raises Away."""
-        found = await self._reads.get(_name(self._kind, key))
-        return None if found is None else bytes(found).decode(errors="surrogatepass")
-
-    def put(self, key: str, text: str) -> None:
-        name, value = _name(self._kind, key), text.encode(errors="surrogatepass")
-        self._outbox.add(lambda: self._link.command("SET", name, value, "PX", self._milliseconds))
+_moves = msgspec.msgpack.Decoder(tuple[list[str], list[str]])
 
 
 class RedisSticky:
-    """`Sticky` in Redis."""
+    """`Sticky` in Redis. The copy follows what other replicas put, as they are told of it with every pulse."""
 
-    def __init__(self, link: Link, guard: Guard, outbox: Outbox, local: LocalSticky) -> None:
-        self._texts = _Texts("sticky", STICKY_SECONDS, link, guard, outbox)
+    def __init__(
+        self, replica: str, link: Link, guard: Guard, outbox: Outbox, reads: Reads, local: LocalSticky
+    ) -> None:
+        self._replica = replica
+        self._link = link
+        self._guard = guard
+        self._outbox = outbox
+        self._reads = reads
         self._local = local
+        self._news: dict[str, str] = {}
 
-    async def get(self, conversation: str) -> str | None:
-        try:
-            return await self._texts.get(conversation) or await self._local.get(conversation)
-        except Away:
-            return await self._local.get(conversation)
+    def known(self, conversation: str) -> str | None:
+        return self._local.known(conversation)
+
+    def ask(self, conversation: str) -> Awaitable[str | None] | None:
+        return self._reads.get(_name_of(conversation)) if self._guard.reason is None else None
 
     def put(self, conversation: str, endpoint: str) -> None:
         self._local.put(conversation, endpoint)
-        self._texts.put(conversation, endpoint)
+        if self._guard.reason is None and len(self._news) < MOST:
+            self._news[conversation] = endpoint
+            self._outbox.add(self._tell)
+
+    async def _tell(self) -> None:
+        news, self._news = self._news, {}
+        keys = [MOVES, REPLICAS, *map(_name_of, news)]
+        moves = msgspec.msgpack.encode((list(news), list(news.values())))
+        await self._link.script(REMEMBER, keys, [self._replica, int(STICKY_SECONDS * 1000), moves])
+
+    def hear(self, moves: bytes) -> None:
+        """What another replica put."""
+        try:
+            conversations, endpoints = _moves.decode(moves)
+        except msgspec.DecodeError:
+            return
+        for conversation, endpoint in zip(conversations, endpoints, strict=True):
+            self._local.put(conversation, endpoint)
+
+
+def _name_of(conversation: str) -> str:
+    return f"turnout:{{fleet}}:sticky:{conversation}"
 
 
 class RedisReasoning:
     """`Reasoning` in Redis."""
 
-    def __init__(self, link: Link, guard: Guard, outbox: Outbox, local: LocalReasoning) -> None:
-        self._texts = _Texts("reasoning", REASONING_SECONDS, link, guard, outbox)
+    def __init__(self, link: Link, guard: Guard, outbox: Outbox, reads: Reads, local: LocalReasoning) -> None:
+        self._link = link
+        self._guard = guard
+        self._outbox = outbox
+        self._reads = reads
         self._local = local
+        self._news: dict[str, str] = {}
 
-    async def get(self, owner: str, call: str) -> str | None:
-        held = await self._local.get(owner, call)
-        if held is not None:
-            return held
-        try:
-            return await self._texts.get(owner_and_call(owner, call))
-        except Away:
+    def known(self, owner: str, call: str) -> str | None:
+        return self._local.known(owner, call)
+
+    def ask(self, owner: str, calls: Sequence[str]) -> Awaitable[list[str | None]] | None:
+        if self._guard.reason is not None:
             return None
+        return asyncio.gather(*(self._reads.get(_digest(owner, call)) for call in calls))
 
     def put(self, owner: str, calls: Sequence[str], text: str) -> None:
         self._local.put(owner, calls, text)
-        if len(text) <= REASONING_LONGEST:
+        if self._guard.reason is None and len(text) <= REASONING_LONGEST and len(self._news) < MOST:
             for call in calls:
-                self._texts.put(owner_and_call(owner, call), text)
+                self._news[_digest(owner, call)] = text
+            self._outbox.add(self._tell)
+
+    async def _tell(self) -> None:
+        news = list(self._news.items())
+        self._news = {}
+        for start in range(0, len(news), TEXTS_A_SEND):
+            await self._link.commands(_set(news[start : start + TEXTS_A_SEND]))
+
+
+def _set(news: Iterable[tuple[str, str]]) -> list[list[Argument]]:
+    # Names on any node of a cluster, since texts may be long.
+    milliseconds = int(REASONING_SECONDS * 1000)
+    return [["SET", name, text.encode(errors="surrogatepass"), "PX", milliseconds] for name, text in news]
+
+
+def _digest(owner: str, call: str) -> str:
+    """What clients chose is only ever part of a name as a digest."""
+    key = owner_and_call(owner, call).encode(errors="surrogatepass")
+    return f"turnout:reasoning:{hashlib.sha256(key).hexdigest()[:40]}"

@@ -15,6 +15,7 @@ from router.state.redis.keys import RedisKeys
 from router.state.redis.ledger import RedisLedger, replica_name
 from router.state.redis.link import Link
 from router.state.redis.outbox import Outbox
+from router.state.redis.reads import Reads
 from router.state.redis.shared import RedisReasoning, RedisSticky
 from router.state.redis.spend import RedisSpend
 from router.state.spend import SpendBook
@@ -52,13 +53,15 @@ class RedisStore:
         self._required = required
         self._joined = False
         """Whether Redis was found fit, and what must be there was made."""
-        self.exchange = RedisExchange(self.replica, self._link, self._guard, self._outbox)
         book = SpendBook(wall, monotonic)
         self.spend = RedisSpend(self._link, self._guard, book, monotonic, lambda: self.exchange.replicas, now)
         self.keys = RedisKeys(self._link, self._guard)
         self.ledger = RedisLedger(self.replica, self._link, self._guard, kept, wall)
-        self.sticky = RedisSticky(self._link, self._guard, self._outbox, LocalSticky(monotonic))
-        self.reasoning = RedisReasoning(self._link, self._guard, self._outbox, LocalReasoning(monotonic))
+        reads = Reads(self._link, self._guard)
+        shared = (self._link, self._guard, self._outbox, reads)
+        self.sticky = RedisSticky(self.replica, *shared, LocalSticky(monotonic))
+        self.reasoning = RedisReasoning(*shared, LocalReasoning(monotonic))
+        self.exchange = RedisExchange(self.replica, self._link, self._guard, self._outbox, self.sticky.hear)
 
     async def open(self) -> None:
         try:
