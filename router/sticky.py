@@ -53,7 +53,8 @@ class Stickiness:
         if outcome.error is not None or usage is None or outcome.estimated:
             return
         if ask.session or usage.cached:
-            self._store.put(stuck.conversation, _spelled(outcome.endpoint, usage.prompt))
+            moved = outcome.endpoint.key != stuck.endpoint
+            self._store.put(stuck.conversation, _spelled(outcome.endpoint, usage.prompt), moved=moved)
 
 
 def _spelled(endpoint: Endpoint, prompt: int) -> str:

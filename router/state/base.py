@@ -113,7 +113,9 @@ class Sticky(Protocol):
         """What other replicas know. It is asked at once, and never raises; None: there is nobody to ask."""
         ...
 
-    def put(self, conversation: str, endpoint: str) -> None: ...
+    def put(self, conversation: str, endpoint: str, *, moved: bool = True) -> None:
+        """`moved`: it was not known to be there, so that other replicas are told at once."""
+        ...
 
 
 class Reasoning(Protocol):

@@ -71,7 +71,7 @@ class LocalSticky:
     def ask(self, conversation: str) -> None:
         return None
 
-    def put(self, conversation: str, endpoint: str) -> None:
+    def put(self, conversation: str, endpoint: str, *, moved: bool = True) -> None:
         self._items.put(conversation, endpoint)
 
 

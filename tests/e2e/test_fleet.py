@@ -134,7 +134,17 @@ async def test_a_conversation_goes_on_at_the_same_endpoint_whichever_replica_it_
     offers = [Offer(box, f"p{number}") for number, box in enumerate(boxes)]
     async with replicas(2, offers, tmp_path, {"url": redis.url}) as pair:
         for session in range(8):
-            said = [(await pair[turn % 2].ask(session_id=f"s{session}")).json["provider"] for turn in range(4)]
+
+            async def turn(number: int, name: str = f"s{session}") -> str:
+                return str((await pair[number % 2].ask(session_id=name)).json["provider"])
+
+            async def stored(count: int = session + 1) -> bool:
+                return redis.command("KEYS", "turnout:*:sticky:*").startswith(b"*%d\r" % count)
+
+            said = [await turn(0)]
+            # A client is told before the other replica can be.
+            await within(2, stored)
+            said += [await turn(number) for number in range(1, 4)]
             assert len(set(said)) == 1, said
 
 

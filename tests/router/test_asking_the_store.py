@@ -43,7 +43,7 @@ class Shared:
     def known(self, *name: str) -> str | None:
         return self.local.get(name[-1])
 
-    def put(self, *_: Any) -> None:
+    def put(self, *_: Any, moved: bool = True) -> None:
         pass
 
     def ask(self, name: str, calls: Sequence[str] = ()) -> Awaitable[Any]:

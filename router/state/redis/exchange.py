@@ -32,7 +32,7 @@ _decoder = msgspec.json.Decoder(Note)
 class RedisExchange:
     """`HealthExchange` through Redis. `pulse` is owed every half second, and when `news` is set.
 
-    `moved`: told of other replicas' conversations, as they spelled it."""
+    `moved`: told which conversations moved, as their replica spelled it."""
 
     def __init__(self, replica: str, link: Link, guard: Guard, outbox: Outbox, moved: Callable[[bytes], None]) -> None:
         self.replicas = 1
@@ -71,9 +71,9 @@ class RedisExchange:
         for id_, (_, replica, _, raw) in heard:
             self._next_note = _after(id_)
             self._hear(_age(now, id_), replica, raw)
-        for id_, (_, replica, _, raw) in moves:
+        for id_, (_, raw) in moves:
             self._next_move = _after(id_)
-            if replica.decode() != self._replica and _age(now, id_) < STALE:
+            if _age(now, id_) < STALE:
                 self._moved(raw)
         return int(version)
 

@@ -33,10 +33,7 @@ _moves = msgspec.msgpack.Decoder(tuple[list[str], list[str]])
 class RedisSticky:
     """`Sticky` in Redis. The copy follows what other replicas put, as they are told of it with every pulse."""
 
-    def __init__(
-        self, replica: str, link: Link, guard: Guard, outbox: Outbox, reads: Reads, local: LocalSticky
-    ) -> None:
-        self._replica = replica
+    def __init__(self, link: Link, guard: Guard, outbox: Outbox, reads: Reads, local: LocalSticky) -> None:
         self._link = link
         self._guard = guard
         self._outbox = outbox
@@ -50,26 +47,27 @@ class RedisSticky:
     def ask(self, conversation: str) -> Awaitable[str | None] | None:
         return self._reads.get(_name_of(conversation)) if self._guard.reason is None else None
 
-    def put(self, conversation: str, endpoint: str) -> None:
+    def put(self, conversation: str, endpoint: str, *, moved: bool = True) -> None:
         self._local.put(conversation, endpoint)
         if self._guard.reason is None and len(self._news) < MOST:
             self._news[conversation] = endpoint
-            self._outbox.add(self._tell)
+            self._outbox.add(self._tell, urgent=moved)
 
     async def _tell(self) -> None:
         news, self._news = self._news, {}
         keys = [MOVES, REPLICAS, *map(_name_of, news)]
         moves = msgspec.msgpack.encode((list(news), list(news.values())))
-        await self._link.script(REMEMBER, keys, [self._replica, int(STICKY_SECONDS * 1000), moves])
+        await self._link.script(REMEMBER, keys, [int(STICKY_SECONDS * 1000), moves])
 
     def hear(self, moves: bytes) -> None:
-        """What another replica put."""
+        """What replicas put, this one too: what is last in everybody's order is what all come to agree on."""
         try:
             conversations, endpoints = _moves.decode(moves)
         except msgspec.DecodeError:
             return
         for conversation, endpoint in zip(conversations, endpoints, strict=True):
-            self._local.put(conversation, endpoint)
+            if self._local.known(conversation) != endpoint:
+                self._local.put(conversation, endpoint)
 
 
 def _name_of(conversation: str) -> str:

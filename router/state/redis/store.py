@@ -59,7 +59,7 @@ class RedisStore:
         self.ledger = RedisLedger(self.replica, self._link, self._guard, kept, wall)
         reads = Reads(self._link, self._guard)
         shared = (self._link, self._guard, self._outbox, reads)
-        self.sticky = RedisSticky(self.replica, *shared, LocalSticky(monotonic))
+        self.sticky = RedisSticky(*shared, LocalSticky(monotonic))
         self.reasoning = RedisReasoning(*shared, LocalReasoning(monotonic))
         self.exchange = RedisExchange(self.replica, self._link, self._guard, self._outbox, self.sticky.hear)
 
