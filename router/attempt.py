@@ -66,9 +66,11 @@ class Attempt:
         "_job",
         "_keeping_up",
         "_loop",
+        "_pieces",
         "_reader",
         "_response",
         "_settle",
+        "_size",
         "_source",
         "_ticket",
         "_watch",
@@ -81,8 +83,10 @@ class Attempt:
     )
     _reader: StreamReader
     """Of a stream, once it is there."""
+    _pieces: list[bytes]
+    """Of what is not streamed, as far as it came."""
     _whole: Whole
-    """Of what is not streamed, once it is there."""
+    """The same, once it is there."""
 
     def __init__(
         self,
@@ -115,6 +119,7 @@ class Attempt:
         self._source: StreamReader | Whole | None = None
         """Where usage and the like are read."""
         self._events = 0
+        self._size = 0
         self._give: Give = _nobody
         self._keeping_up = True
 
@@ -203,20 +208,25 @@ class Attempt:
         return out
 
     async def _read_whole(self, response: Response) -> Whole:
-        piece = await response.read()
-        while piece and not piece.strip():
-            piece = await response.read()  # padding sent while the provider thinks is no answer yet
-        self._has_begun(response)
-        pieces, size = [piece], len(piece)
-        while piece:
-            piece = await response.read()
-            self._watch.last = self._loop.time()
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_ANSWER:
-                raise BadAnswer(f"the answer is larger than {MAX_ANSWER >> 20} MiB")
+        self._pieces = []
+        await response.pump(self._keep)
         self._watch.stop()
-        return self._client.dialect.whole(b"".join(pieces), self._envelope())
+        return self._client.dialect.whole(b"".join(self._pieces), self._envelope())
+
+    def _keep(self, piece: bytes) -> bool:
+        """A piece of an answer that is not streamed."""
+        if self._first_token is None:
+            if not piece.strip():
+                return True  # padding sent while the provider thinks is no answer yet
+            assert self._response is not None
+            self._has_begun(self._response)
+        else:
+            self._watch.last = self._loop.time()
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > MAX_ANSWER:
+            raise BadAnswer(f"the answer is larger than {MAX_ANSWER >> 20} MiB")
+        return True
 
     async def pump(self, give: Give) -> bool:
         """Hand `give` a stream's further client-ready bytes as they come, until it has ended well (True) or `give`

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec import structs
 
 from providers.details import merged
 from providers.dialects.base import Envelope, Tail
@@ -29,7 +30,8 @@ def is_stream(body: bytes) -> bool:
 def assembled(data: bytes, envelope: Envelope, profile: Profile) -> bytes:
     """The JSON of the complete answer. Raises what the stream's `error` would be; no lone surrogate may be in it."""
     reader = Reader(
-        replace(envelope, exclude_reasoning=False, usage_chunk=False, remember=False, extract=frozenset()), profile
+        structs.replace(envelope, exclude_reasoning=False, usage_chunk=False, remember=False, extract=frozenset()),
+        profile,
     )
     out = reader.feed(data) + reader.eof()
     if reader.error is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, Protocol
+
+import msgspec
 
 from providers.errors import ProviderError
 from providers.reasoning_memory import Thought
@@ -19,8 +20,7 @@ Extract = Literal["think", "kimi_markers"]
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """What one attempt sends upstream."""
 
     body: JsonObject
@@ -34,14 +34,13 @@ class Call:
     """The model always reasons: a client's wish for none must not become the upstream's 400."""
     provider: str = ""
     """The provider's slug."""
-    recalled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    recalled: Mapping[str, str] = NOTHING
     """What is remembered of tool calls whose messages bring no reasoning: by call id, see `reasoning_memory`."""
-    origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    origins: Mapping[str, str] = NOTHING
     """Slugs of the providers that issued signed blocks: by identity, see `reasoning_memory`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What is ours in an answer."""
 
     id: str
@@ -62,8 +61,7 @@ class Envelope:
     """What is looked for in text that should not be there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(msgspec.Struct, frozen=True, gc=False):
     """What is known only when the answer is complete, as JSON to splice in."""
 
     cost: Decimal | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec import structs
 
 from providers.dialects.base import Call, Dialect, StreamReader
 from providers.dialects.continuation import Begun, continued, prefix_of
@@ -67,7 +68,7 @@ class Continue:
         return self._comparison.corrected
 
     def call(self, call: Call) -> Call:
-        return replace(call, body=self._body)
+        return structs.replace(call, body=self._body)
 
     def reader(self, reader: StreamReader) -> StreamReader:
         return Resumed(reader, self._comparison, may_be_empty=True)
