@@ -64,7 +64,7 @@ def listen(port: int | None, once: bool, console: Console) -> socket.socket:
 
 
 def _bound(port: int) -> socket.socket:
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio turns Nagle's delay off for no other
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))

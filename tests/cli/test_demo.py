@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
@@ -155,6 +156,21 @@ def test_a_taken_default_port_gives_way_and_says_so() -> None:
     assert listener.getsockname()[1] != 8080
     listener.close()
     assert "8080 is taken" in out.getvalue()
+
+
+async def test_events_are_written_as_they_come_without_nagles_delay() -> None:
+    accepted: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+    def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken = writer.get_extra_info("socket")
+        accepted.set_result(taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with listen(None, True, Console()) as listener:
+        async with await asyncio.start_server(connected, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            assert await accepted
+            writer.close()
 
 
 def test_a_port_asked_for_that_is_taken_is_refused() -> None:

@@ -93,7 +93,7 @@ async def running(
     settings = {**settings, "state": {"path": str(tmp_path / "turnout.db"), **settings.get("state", {})}}
     path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     gateway = Gateway(load(path, environ), Random(seed), environ)
-    sock = socket.socket()
+    sock = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio turns Nagle's delay off for no other
     sock.bind(("127.0.0.1", 0))
     server = Server(server_config(gateway, gateway.core.setup.settings.server), gateway)
     async with asyncio.TaskGroup() as group:
