@@ -15,7 +15,7 @@ serve: $(VENV)/.installed  ## the gateway on your own turnout.yaml
 test: $(VENV)/.installed python-clients  ## every test
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-clients: $(VENV)/.installed python-clients node-clients  ## real SDKs as clients, and the table that comes of it
+test-clients: $(VENV)/.installed python-clients node-clients  ## real SDKs as clients: their table is tests/clients/TABLE.md
 	$(BIN)/pytest tests/clients
 
 node-clients: tests/clients/node/node_modules/.package-lock.json  ## the JavaScript SDKs, for tests/clients

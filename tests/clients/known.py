@@ -10,51 +10,114 @@ CUT = "cut in the middle"
 
 
 @dataclass(frozen=True)
-class Known:
-    """Checks that one or more clients miss, and the reason."""
+class Source:
+    """A line of an installed client that shows why."""
 
-    clients: tuple[str, ...]
+    client: str
+    path: str
+    """Below `site-packages` or `node_modules`."""
+    line: int
+    says: str
+    """A part of it: a test looks it up."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Checks that the clients of the sources miss, and the reason."""
+
     misses: tuple[str, ...]
     reason: str
+    sources: tuple[Source, ...]
     ways: tuple[str, ...] = WAYS
     columns: tuple[str, ...] = ()
     """None named: all in which an answer is whole."""
     but: tuple[str, ...] = ()
     """Columns that are all right all the same."""
 
+    def covers(self, client: str, column: str, way: str) -> bool:
+        """Whether it is about this cell."""
+        there = column in self.columns if self.columns else column != CUT and column not in self.but
+        return there and way in self.ways and client in {source.client for source in self.sources}
+
+
+_DETAILS_UNKNOWN = (
+    Source(
+        "pydantic-ai OpenAIChatModel",
+        "pydantic_ai/models/openai/_chat_model.py",
+        744,
+        "for field_name in (custom_field, 'reasoning', 'reasoning_content'):",
+    ),
+    *(
+        Source(
+            client,
+            "litellm/litellm_core_utils/llm_response_utils/convert_dict_to_response.py",
+            860,
+            'reasoning_content, content = extract_reasoning_content(choice["message"])',
+        )
+        for client in ("litellm openrouter/", "litellm openai/")
+    ),
+    Source(
+        "@ai-sdk/openai-compatible",
+        "@ai-sdk/openai-compatible/dist/index.mjs",
+        260,
+        "...reasoning.length > 0 ? { reasoning_content: reasoning } : {},",
+    ),
+)
 
 KNOWN = (
     Known(
-        ("openai-node",),
         ("reasoning sent back",),
         "`finalChatCompletion()` keeps only the last delta of a field that it does not know, so a fragment goes back;"
         " its chunks have everything",
+        (Source("openai-node", "openai/lib/ChatCompletionStream.mjs", 343, "Object.assign(choice.message, rest);"),),
         ways=("stream",),
         but=("openrouter, encrypted", "mistral"),
     ),
     Known(
-        ("@openrouter/ai-sdk-provider",),
         ("tool calls", "sent back"),
         "hands out, and sends back, parallel calls that arrive interleaved in the order in which they become complete;"
         " each call is exact",
+        (
+            Source(
+                "@openrouter/ai-sdk-provider",
+                "@openrouter/ai-sdk-provider/dist/index.mjs",
+                4139,
+                "isParsableJson(toolCall.function.arguments)",
+            ),
+        ),
         ways=("stream",),
     ),
     Known(
-        ("pydantic-ai OpenAIChatModel", "litellm openrouter/", "litellm openai/", "@ai-sdk/openai-compatible"),
         ("reasoning sent back",),
         "knows no `reasoning_details`, so the text of signed reasoning comes back without its signature",
+        _DETAILS_UNKNOWN,
         columns=("openrouter, signed",),
     ),
     Known(
-        ("langchain-openrouter",),
         ("reasoning sent back",),
-        "sends an encrypted block back without its id",
+        "takes the id off an encrypted block that it sends back",
+        (
+            Source(
+                "langchain-openrouter",
+                "langchain_openrouter/chat_models.py",
+                1205,
+                'if not (key == "id" and isinstance(item, str) and item.startswith("rs_"))',
+            ),
+        ),
         columns=("openrouter, encrypted",),
     ),
     Known(
-        ("langchain-openrouter",),
         ("raises",),
-        "does not read an error in a stream: the answer ends with the finish reason `error` and no exception",
+        "does not read the error of a chunk that also has a choice, as OpenRouter's have: the answer ends with the"
+        " finish reason `error` and no exception",
+        (
+            Source(
+                "langchain-openrouter",
+                "langchain_openrouter/chat_models.py",
+                702,
+                'if not chunk_dict.get("choices"):',
+            ),
+        ),
         ways=("stream",),
         columns=(CUT,),
     ),
@@ -64,9 +127,5 @@ KNOWN = (
 def known(client: str, column: str, way: str) -> dict[str, int]:
     """What it misses there: each check with the number of its reason, from 1."""
     return {
-        check: number
-        for number, one in enumerate(KNOWN, 1)
-        if client in one.clients and way in one.ways and column not in one.but
-        if column in one.columns or (one.columns == () and column != CUT)
-        for check in one.misses
+        check: number for number, one in enumerate(KNOWN, 1) if one.covers(client, column, way) for check in one.misses
     }

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
-import shutil
 import sys
+import sysconfig
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tests.clients.held import Json
-from tests.clients.sdk import KEY
+from tests.clients.openai_python import KEY
+from tests.clients.process import MODULES, NO_NODE, NODE, printed
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 INSTALLED = ROOT / ".venv-clients" / ".installed"
 """Written once all of them are."""
-NODE = shutil.which("node")
-PATIENCE = 90
-"""Seconds after which a client is taken to hang."""
+SILENT = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LANGSMITH_TRACING": "false", "DO_NOT_TRACK": "1"}
+"""So that no client phones home."""
 
 Where = Literal["here", "python", "node"]
 
@@ -40,21 +37,19 @@ class Client:
     made: str
     """Its class there."""
     package: str
-    """What must be installed."""
+    """What its users install."""
 
     @property
     def group(self) -> str:
         """Clients that play in one process."""
         return f"{self.where}-{self.module}"
 
-    @cached_property
+    @property
     def missing(self) -> str | None:
         """Why it cannot play here, and what to do."""
         if self.where == "python" and not INSTALLED.is_file():
-            return f"{self.package} is not installed here: run `make python-clients`"
-        if self.where == "node" and (NODE is None or not (HERE / "node" / "node_modules" / self.package).is_dir()):
-            return f"{self.package} is not installed here: run `make node-clients` (Node 20 or later)"
-        return None
+            return "the Python clients are not installed here: run `make python-clients`"
+        return NO_NODE if self.where == "node" else None
 
     @property
     def command(self) -> list[str]:
@@ -62,7 +57,7 @@ class Client:
         if self.where == "node":
             return [str(NODE), str(HERE / "node" / "play.mjs")]
         python = sys.executable if self.where == "here" else str(PYTHON)
-        return [python, str(HERE / "python" / "run.py")]
+        return [python, str(HERE / "python" / "play.py")]
 
 
 CLIENTS = (
@@ -86,6 +81,15 @@ GROUPS = {client.group: client for client in reversed(CLIENTS)}
 """One client of each group."""
 
 
+def installed(client: Client) -> Path:
+    """The folder that its package is in."""
+    if client.where == "node":
+        return MODULES
+    if client.where == "here":
+        return Path(sysconfig.get_path("purelib"))
+    return next((ROOT / ".venv-clients" / "lib").glob("python3*/site-packages"))
+
+
 def version(client: Client) -> str:
     """That of the lock it is installed by."""
     if client.where == "node":
@@ -98,28 +102,9 @@ def version(client: Client) -> str:
 
 
 async def play(client: Client, base_url: str, given: Json, tmp_path: Path) -> list[Json]:
-    """Play `given` (see python/run.py) with clients of one group; what each scenario came to."""
+    """Play `given` (see python/play.py) with clients of one group; what each scenario came to."""
     path = tmp_path / f"{client.group}.json"
     path.write_text(json.dumps(given))
-    process = await asyncio.create_subprocess_exec(
-        *(*client.command, client.module, base_url, KEY, str(path)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=_environment(tmp_path),
-    )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, f"{client.group}: {err.decode()[-2000:]}"
-    held: list[Any] = json.loads(out)
+    environ = {"HOME": str(tmp_path), **SILENT}
+    held: list[Json] = await printed([*client.command, client.module, base_url, KEY, path], environ)
     return held
-
-
-def _environment(tmp_path: Path) -> dict[str, str]:
-    """Nothing of the user's, and no client that phones home."""
-    quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LANGSMITH_TRACING": "false", "DO_NOT_TRACK": "1"}
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **quiet}

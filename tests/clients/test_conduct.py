@@ -26,10 +26,10 @@ from providers.sandbox import (
     rate_limited,
     server_error,
 )
-from tests.clients import node_sdk, sdk
+from tests.clients import openai_node, openai_python
 from tests.clients.held import Got, accumulated
 from tests.clients.lab import Lab
-from tests.clients.node_sdk import Scenario, needs_node
+from tests.clients.openai_node import Scenario, needs_node
 from tests.e2e.harness import Bench, Offer
 
 WHOLE = Answer(
@@ -118,10 +118,10 @@ def ways(fault: Fault) -> tuple[str, ...]:
 async def test_openai_python_holds_the_whole_answer(bench: Bench, name: str) -> None:
     fault = FAULTS[name]
     lab, boxes = await place(bench, {name: fault})
-    async with sdk.client(lab.base_url, max_retries=0) as openai:
+    async with openai_python.client(lab.base_url, max_retries=0) as openai:
         for number, way in enumerate(ways(fault), 1):
             async with asyncio.timeout(8):
-                got = await sdk.ask(openai, f"lab/{name}", way)
+                got = await openai_python.ask(openai, f"lab/{name}", way)
             check(name, fault, got, boxes[name], number)
             if name == "429-for-ever":
                 await asyncio.sleep(1.1)  # it cools down for a second, and is asked again
@@ -129,9 +129,9 @@ async def test_openai_python_holds_the_whole_answer(bench: Bench, name: str) -> 
 
 async def test_openai_python_is_told_the_reason_of_a_refusal(bench: Bench) -> None:
     lab, boxes = await place(bench, {"refused": REFUSED})
-    async with sdk.client(lab.base_url) as openai:
+    async with openai_python.client(lab.base_url) as openai:
         for way in WAYS:
-            got = await sdk.ask(openai, "lab/refused", way)
+            got = await openai_python.ask(openai, "lab/refused", way)
             assert got.error is not None
             assert (got.error["status"], got.error["type"]) == (400, "content_policy_violation")
             assert "high risk" in got.error["message"]
@@ -144,7 +144,7 @@ async def test_openai_node_holds_them_all(bench: Bench, tmp_path: Path) -> None:
     lab, boxes = await place(bench, {**lasting, "refused": REFUSED})
     asked = [(name, way) for name, fault in lasting.items() for way in ways(fault)]
     scenarios = [Scenario(f"lab/{name}", way, retries=0) for name, way in [*asked, ("refused", "whole")]]
-    *played, refused = await node_sdk.play(lab, tmp_path, scenarios)
+    *played, refused = await openai_node.play(lab, tmp_path, scenarios)
     for (name, way), one in zip(asked, played, strict=True):
         content, reasoning = text(one.got)
         assert content == WHOLE.content, (name, way)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from providers.sandbox import Answer, Cut, Tokens, ToolCall
-from tests.clients import sdk
+from tests.clients import openai_python
 from tests.clients.lab import DIALECTS, Scene, lab
 from tests.clients.roster import CLIENTS, play
 from tests.clients.table import given
@@ -49,9 +49,9 @@ def cut_scenes() -> list[Scene]:
 async def test_openai_python_raises(bench: Bench, way: str) -> None:
     scenes = cut_scenes()
     place = await lab(bench, scenes)
-    async with sdk.client(place.base_url, max_retries=0) as openai:
+    async with openai_python.client(place.base_url, max_retries=0) as openai:
         for scene in scenes:
-            got = await sdk.ask(openai, scene.model, way)
+            got = await openai_python.ask(openai, scene.model, way)
             assert got.error is not None, scene.slug
             assert got.completion is None, scene.slug
             deltas = [choice["delta"] for chunk in got.chunks for choice in chunk["choices"]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.clients.failing import CUT_SCENES, check_cut, check_fault, expected, fault_scenes
 from tests.clients.held import WAYS, accumulated, reduced, script_of, stream_faults
 from tests.clients.lab import DIALECTS, Scene, lab
-from tests.clients.node_sdk import Scenario, needs_node, play
+from tests.clients.openai_node import Scenario, needs_node, play
 from tests.clients.scripts import EVERY_SCENE
 from tests.clients.second_turn import SPOKEN, check_upstream, conversation
 from tests.e2e.harness import Bench

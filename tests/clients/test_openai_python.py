@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from openai import OpenAI
 
-from tests.clients import sdk
+from tests.clients import openai_python
 from tests.clients.held import WAYS, Got, script_of, stream_faults
 from tests.clients.lab import DIALECTS, QUESTION, Scene, lab
 from tests.clients.scripts import EVERY_SCENE, RICH
@@ -29,8 +29,8 @@ SIGNED = replace(
 @pytest.mark.parametrize("scene", EVERY_SCENE, ids=lambda scene: scene.slug)
 async def test_the_client_holds_the_script(bench: Bench, scene: Scene) -> None:
     place = await lab(bench, [scene])
-    async with sdk.client(place.base_url) as openai:
-        got = {way: await sdk.ask(openai, scene.model, way) for way in WAYS}
+    async with openai_python.client(place.base_url) as openai:
+        got = {way: await openai_python.ask(openai, scene.model, way) for way in WAYS}
     assert {way: one.held() for way, one in got.items()} == dict.fromkeys(WAYS, script_of(scene))
     faults = {way: stream_faults(one.chunks, way.endswith("+usage")) for way, one in got.items() if one.chunks}
     assert faults == {way: [] for way in WAYS if way != "whole"}
@@ -43,7 +43,7 @@ async def test_the_synchronous_client_holds_the_script_too(bench: Bench, dialect
     place = await lab(bench, [scene])
 
     def both() -> list[Got]:
-        with OpenAI(base_url=place.base_url, api_key=sdk.KEY, timeout=30) as openai:
+        with OpenAI(base_url=place.base_url, api_key=openai_python.KEY, timeout=30) as openai:
             asked = {"model": scene.model, "messages": QUESTION}
             whole = openai.chat.completions.create(**asked)
             with openai.chat.completions.create(**asked, stream=True) as stream:
@@ -56,8 +56,8 @@ async def test_the_synchronous_client_holds_the_script_too(bench: Bench, dialect
 async def test_each_reasoning_delta_carries_its_fragment_in_all_three_fields(bench: Bench, dialect: str) -> None:
     scene = Scene(dialect, "rich", RICH)
     place = await lab(bench, [scene])
-    async with sdk.client(place.base_url) as openai:
-        got = await sdk.ask(openai, scene.model, "stream")
+    async with openai_python.client(place.base_url) as openai:
+        got = await openai_python.ask(openai, scene.model, "stream")
     deltas = [choice["delta"] for chunk in got.chunks for choice in chunk["choices"]]
     told = [delta for delta in deltas if delta.get("reasoning")]
     texts = [delta.reasoning for delta in RICH.deltas() if delta.reasoning is not None]
@@ -70,9 +70,9 @@ async def test_each_reasoning_delta_carries_its_fragment_in_all_three_fields(ben
 async def test_signed_encrypted_and_unknown_reasoning_details_arrive_unchanged_and_in_order(bench: Bench) -> None:
     scene = Scene("openrouter", "signed", SIGNED)
     place = await lab(bench, [scene])
-    async with sdk.client(place.base_url) as openai:
-        whole = await sdk.ask(openai, scene.model, "whole")
-        stream = await sdk.ask(openai, scene.model, "stream")
+    async with openai_python.client(place.base_url) as openai:
+        whole = await openai_python.ask(openai, scene.model, "whole")
+        stream = await openai_python.ask(openai, scene.model, "stream")
     given = [json.loads(array) for array in SIGNED.reasoning_details]
     assert whole.completion is not None
     message = whole.completion["choices"][0]["message"]
@@ -88,7 +88,7 @@ async def test_excluded_reasoning_is_hidden_and_still_counted(bench: Bench, dial
     scene = Scene(dialect, "rich", RICH)
     place = await lab(bench, [scene])
     hidden = {"reasoning": "", "reasoning_content": "", "details": ""}
-    async with sdk.client(place.base_url) as openai:
+    async with openai_python.client(place.base_url) as openai:
         for way in WAYS:
-            got = await sdk.ask(openai, scene.model, way, extra_body={"reasoning": {"exclude": True}})
+            got = await openai_python.ask(openai, scene.model, way, extra_body={"reasoning": {"exclude": True}})
             assert got.held() == {**script_of(scene), **hidden}, way

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import sdk
+from tests.clients import openai_python
 from tests.clients.held import script_of, stream_faults
 from tests.clients.lab import DIALECTS, lab
-from tests.clients.node_sdk import Scenario, needs_node, play
+from tests.clients.openai_node import Scenario, needs_node, play
 from tests.clients.sloppy import sloppy_scenes
 from tests.e2e.harness import Bench
 
@@ -21,9 +21,9 @@ WAYS = ("stream", "helper+usage")
 async def test_openai_python_takes_a_sloppy_stream_for_a_right_one(bench: Bench, dialect: str) -> None:
     scenes = sloppy_scenes(dialect)
     place = await lab(bench, scenes)
-    async with sdk.client(place.base_url, max_retries=0) as openai:
+    async with openai_python.client(place.base_url, max_retries=0) as openai:
         for scene, way in itertools.product(scenes, WAYS):
-            got = await sdk.ask(openai, scene.model, way)
+            got = await openai_python.ask(openai, scene.model, way)
             assert got.held() == script_of(scene), (scene.slug, way)
             assert stream_faults(got.chunks, way.endswith("+usage")) == [], (scene.slug, way)
 

@@ -7,32 +7,48 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.known import known
+from tests.clients.checks import misses
+from tests.clients.known import KNOWN, Source, known
 from tests.clients.lab import lab
-from tests.clients.roster import CLIENTS, GROUPS, play
-from tests.clients.table import given, misses, rendered, scenes
+from tests.clients.page import PAGE, page, row, rows
+from tests.clients.roster import CLIENTS, GROUPS, installed, play
+from tests.clients.table import given, scenes
 from tests.e2e.harness import Bench
 
-TABLE = Path(__file__).parent / "TABLE.md"
+UPDATE = bool(os.environ.get("UPDATE_TABLE"))
+SOURCES = [source for one in KNOWN for source in one.sources]
 
 
 @pytest.mark.parametrize("group", GROUPS)
 async def test_a_client_holds_the_answer_and_brings_it_back(bench: Bench, tmp_path: Path, group: str) -> None:
     if (missing := GROUPS[group].missing) is not None:
         pytest.skip(missing)
-    asked = scenes([client for client in CLIENTS if client.group == group])
+    clients = [client for client in CLIENTS if client.group == group]
+    asked = scenes(clients)
     place = await lab(bench, list(asked.values()))
     played = await play(GROUPS[group], place.base_url, given(asked), tmp_path)
     found = {
-        (client.name, column.name, way): misses(scene, held, [request.json for request in place.received(scene)])
-        for ((client, column, way), scene), held in zip(asked.items(), played, strict=True)
+        cell: misses(scene, held, [request.json for request in place.received(scene)])
+        for (cell, scene), held in zip(asked.items(), played, strict=True)
     }
-    assert {key: missed for key, missed in found.items() if missed} == {
-        key: expected for key in found if (expected := set(known(*key)))
-    }
+    lines = {client.name: row(client, found) for client in clients}
+    if UPDATE:
+        PAGE.write_text(page({**rows(PAGE.read_text()), **lines}))
+    names = {(cell.client.name, cell.column.name, cell.way): missed for cell, missed in found.items()}
+    expected = {key: set(known(*key)) for key in names}
+    assert {key: missed for key, missed in names.items() if missed} == {key: e for key, e in expected.items() if e}
+    assert lines.items() <= rows(PAGE.read_text()).items(), "TABLE.md says how to write it anew; then read the diff"
 
 
-def test_the_table_says_what_is_asserted() -> None:
-    if os.environ.get("UPDATE_TABLE"):
-        TABLE.write_text(rendered())
-    assert TABLE.read_text() == rendered(), "run UPDATE_TABLE=1 pytest tests/clients/test_table.py, then read the diff"
+def test_the_page_around_the_rows_is_what_is_asserted() -> None:
+    written = PAGE.read_text()
+    assert written == page(rows(written)), "TABLE.md says how to write it anew; then read the diff"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.client}-{source.path}")
+def test_a_miss_is_the_clients_own_in_the_line_that_is_cited(source: Source) -> None:
+    client = next(client for client in CLIENTS if client.name == source.client)
+    if client.missing is not None:
+        pytest.skip(client.missing)
+    line = (installed(client) / source.path).read_text().splitlines()[source.line - 1]
+    assert source.says in line

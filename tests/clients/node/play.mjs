@@ -1,4 +1,4 @@
-// Plays scenarios with unmodified clients and prints what they hold: ../python/run.py for node, told there.
+// Plays scenarios with unmodified clients and prints what they hold: ../python/play.py for node, told there.
 //
 //   node play.mjs MODULE BASE_URL API_KEY PLAY
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openrouter import ChatOpenRouter
-from run import Json, Play, Shown
+from play import Json, Play, Shown
 from with_openrouter import client
 
 

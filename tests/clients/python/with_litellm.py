@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import litellm
-from run import Json, Play, Shown
+from play import Json, Play, Shown
 
 litellm.suppress_debug_info = True
 litellm.drop_params = False

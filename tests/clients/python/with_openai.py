@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from openai import AsyncOpenAI
-from run import Json, Play, Shown
+from play import Json, Play, Shown
 
 
 @cache

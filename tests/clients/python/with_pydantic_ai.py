@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from openai import AsyncOpenAI
+from play import Json, Play, Shown
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.messages import ModelRequest, TextPart, ThinkingPart, ToolCallPart, ToolReturnPart, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestParameters
@@ -13,7 +14,6 @@ from pydantic_ai.models.openrouter import OpenRouterModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openrouter import OpenRouterProvider
 from pydantic_ai.tools import ToolDefinition
-from run import Json, Play, Shown
 from with_openai import client
 
 

@@ -1,6 +1,6 @@
 """Plays scenarios with one unmodified Python client, in that client's own environment, and prints what it holds.
 
-    python run.py MODULE BASE_URL API_KEY PLAY
+    python play.py MODULE BASE_URL API_KEY PLAY
 
 PLAY is a file of JSON: `messages`, `tools`, `results` (one `{id, name, content}` per tool call) and `scenarios`, a list
 of `{client, model, stream}` with `client` a class of MODULE. Printed, in the same order: `{first, second, error}`.

@@ -1,6 +1,6 @@
 // Plays scenarios with the unmodified openai package and prints what the client holds.
 //
-//   node run.mjs BASE_URL API_KEY SCENARIOS
+//   node openai_scenarios.mjs BASE_URL API_KEY SCENARIOS
 //
 // SCENARIOS is a file with a JSON array of {model, way, request, results?, retries?}: `way` is whole, stream or helper
 // with "+usage" for include_usage; `request` has the further members of the body. With `results` (tool results) the

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,12 @@ import pytest
 
 from tests.clients.held import Got, Json
 from tests.clients.lab import QUESTION, TOOLS, Lab
-from tests.clients.sdk import KEY
+from tests.clients.openai_python import KEY
+from tests.clients.process import NO_NODE, NODE, printed
 
 HERE = Path(__file__).parent / "node"
-NODE = shutil.which("node")
-MISSING = "openai-node is not installed here: run `make node-clients` (npm ci --prefix tests/clients/node)"
 
-needs_node = pytest.mark.skipif(NODE is None or not (HERE / "node_modules" / "openai").is_dir(), reason=MISSING)
+needs_node = pytest.mark.skipif(NO_NODE is not None, reason=NO_NODE or "")
 
 
 @dataclass(frozen=True)
@@ -47,23 +43,11 @@ class Played:
 
 async def play(place: Lab, tmp_path: Path, scenarios: list[Scenario], key: str = KEY) -> list[Played]:
     """Play all, one after the other."""
-    assert NODE is not None
     path = tmp_path / "scenarios.json"
     path.write_text(json.dumps([_as_json(scenario) for scenario in scenarios]))
-    process = await asyncio.create_subprocess_exec(
-        *(NODE, str(HERE / "run.mjs"), place.base_url, key, str(path)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"]},
-    )
-    try:
-        out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, err.decode()
-    return [Played(Got(one["completion"], one["chunks"], one["error"]), one.get("sent")) for one in json.loads(out)]
+    command = [NODE, HERE / "openai_scenarios.mjs", place.base_url, key, path]
+    done = await printed(command)
+    return [Played(Got(one["completion"], one["chunks"], one["error"]), one.get("sent")) for one in done]
 
 
 def _as_json(scenario: Scenario) -> Json:
