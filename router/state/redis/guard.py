@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from providers.tasks import spawn
+from router.state.redis.lateness import Lateness
 from router.state.redis.link import FAILURES, Link
 from router.state.values import Clock, StateError
 
 T = TypeVar("T")
 
-PATIENCE = 0.2
-"""Seconds a request waits for Redis."""
-GRACE = 0.05
-"""Seconds more, in case it was this process that was busy and the answer is there already."""
+PATIENCE = 0.25
+"""Seconds a request waits for Redis. Those in which this process was too busy to look are not counted, here and below:
+the answer may long be there."""
 SLOW, SLOW_IN_A_ROW = 0.1, 5
 """An answer that takes this long is as good as none; so many of them in a row and Redis counts as away."""
 AT_ONCE = 8
@@ -48,6 +48,7 @@ class Guard:
         self._slow = 0
         self._tag = "fleet"
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._lateness = Lateness(monotonic)
 
     async def call(self, work: Callable[[], Awaitable[T]], tag: str = "fleet", patience: float = PATIENCE) -> T:
         """What `work` returns. Raises Away. `tag`: the hash tag of its keys, which is what is probed if it fails."""
@@ -56,27 +57,29 @@ class Guard:
         async with self._places:
             if self.reason is not None:
                 raise Away(self.reason, sent=False)
-            started = self._clock()
             try:
-                result = await self._within(work, patience)
+                result, seconds = await self._within(work, patience)
             except FAILURES as error:
                 await self._open(_in_words(error, patience), tag)
                 raise Away(_in_words(error, patience), sent=True) from error
         if patience == PATIENCE:
-            await self._timed(self._clock() - started, tag)
+            await self._timed(seconds, tag)
         return result
 
-    async def _within(self, work: Callable[[], Awaitable[T]], patience: float) -> T:
-        """Whatever redis-py is doing, this ends in time. A caller who is cancelled leaves the command to end well."""
+    async def _within(self, work: Callable[[], Awaitable[T]], patience: float) -> tuple[T, float]:
+        """What it returns and the seconds Redis took. Whatever redis-py is doing, this ends in time. A caller who is
+        cancelled leaves the command to end well."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        began = self._clock() - self._lateness.watch()
         spawn(_answering(work, answer), "state: redis command")
         try:
-            for seconds in (patience, GRACE):
-                await asyncio.wait([answer], timeout=seconds)
+            while (left := began + patience - self._clock() + self._lateness.seconds()) > 0:
+                await asyncio.wait([answer], timeout=left)
                 if answer.done():
-                    return answer.result()
+                    return answer.result(), max(0.0, self._clock() - self._lateness.seconds() - began)
             raise TimeoutError
         finally:
+            self._lateness.unwatch()
             # Whoever asked may be gone: what comes now, or came at the same moment, is nobody's.
             if not answer.cancel() and not answer.cancelled():
                 answer.exception()
@@ -137,5 +140,5 @@ async def _answering(work: Callable[[], Awaitable[T]], answer: asyncio.Future[T]
 
 def _in_words(error: BaseException, patience: float) -> str:
     if isinstance(error, TimeoutError) and not str(error):
-        return f"no answer within {(patience + GRACE) * 1000:.0f} ms"
+        return f"no answer within {patience * 1000:.0f} ms"
     return f"{type(error).__name__}: {error}"[:200]
