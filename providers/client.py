@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from providers.dialects.base import Call, Dialect
 from providers.transport.base import Header, Response, Transport
@@ -29,12 +30,14 @@ class Client:
         Raises InvalidRequest, and what Transport.open raises.
         """
         body = self.dialect.encode(call)
-        forwarded = [
-            (name, client_headers[name])
-            for name in (*TRACE_HEADERS, *(name.encode() for name in self.dialect.forwards()))
-            if name in client_headers
-        ]
+        wanted = _forwarded(self.dialect.forwards())
+        forwarded = [(name, client_headers[name]) for name in wanted if name in client_headers]
         return await self.transport.open(PATH, (*self.headers, *forwarded), body)
+
+
+@lru_cache
+def _forwarded(names: frozenset[str]) -> tuple[bytes, ...]:
+    return (*TRACE_HEADERS, *[name.encode() for name in names])
 
 
 def standard_headers(key: str | None, extra: Mapping[str, str], version: str) -> tuple[Header, ...]:

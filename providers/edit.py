@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from providers.splice import JsonObject, encode, raw_items, value_of
+from providers.splice import JsonObject, encode, items_in, raw_members, value_of
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+members_of = raw_members
+"""An object's members as exact slices. Raises ValueError."""
+
 _objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 _SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\n\r]+', re.DOTALL)
-
-
-def members_of(data: bytes | msgspec.Raw) -> dict[str, bytes]:
-    """An object's members as exact slices. Raises ValueError."""
-    try:
-        return {key: bytes(value) for key, value in _members(data).items()}
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
 
 
 def objects_of(data: bytes) -> list[dict[str, bytes]]:
@@ -73,15 +67,34 @@ def _closed(inner: bytes, members: Mapping[str, bytes], changes: Mapping[str, by
     return inner + (b"".join(added) if inner else b"".join(added)[1:]) + b"}"
 
 
+def rewritten(data: bytes, members: Mapping[str, msgspec.Raw], changes: Mapping[str, object]) -> bytes:
+    """The same for members that were not copied; `changes` are values to encode, or (None) what is to go."""
+    if encode(members) != data:
+        values = {key: None if value is None else encode(value) for key, value in changes.items()}
+        return changed(data, {key: bytes(value) for key, value in members.items()}, values)
+    all_: dict[str, object] = {**members, **changes}
+    if None in changes.values():
+        all_ = {key: value for key, value in all_.items() if value is not None}
+    return encode(all_)
+
+
 def each_item(data: bytes, edit: Callable[[bytes], bytes]) -> bytes:
     """An array with `edit` applied to each of its items; what lies between them stays. Raises ValueError."""
-    out: list[bytes] = []
+    items = items_in(data)
+    return with_items(data, items, [msgspec.Raw(edit(bytes(item))) for item in items])
+
+
+def with_items(data: bytes, items: Sequence[msgspec.Raw], new: Sequence[msgspec.Raw]) -> bytes:
+    """An array with its `items` replaced; what lies between them stays."""
+    if encode(items) == data:
+        return encode(new)
+    out: list[bytes | msgspec.Raw] = [b"["]
     position = data.index(b"[") + 1
-    for item in raw_items(data):
+    for item, other in zip(items, new, strict=True):
         start = data.index(item, position)
-        out += (data[position:start], edit(item))
+        out += (data[position:start], other)
         position = start + len(item)
-    return b"[" + b"".join(out) + data[position:]
+    return b"".join((*out, data[position:]))
 
 
 def compact(value: bytes) -> bytes:

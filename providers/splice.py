@@ -10,8 +10,8 @@ import msgspec
 
 from providers.surrogates import hide_lone_surrogates, restored
 
-_decode_members: Callable[[bytes], dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_items: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_any: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 _KEY = re.compile(rb'[ \t\n\r]*"((?:[^"\\]|\\.)*)"[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
@@ -33,12 +33,37 @@ class Member(NamedTuple):
     value_end: int
 
 
-def raw_members(data: bytes) -> dict[str, bytes]:
-    """The members of a JSON object as exact slices; of duplicate keys the last. Raises ValueError."""
+def members_in(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """The members of a JSON object, none of them copied; of duplicate keys the last. Raises ValueError."""
     try:
-        return {key: bytes(value) for key, value in _decode_members(data).items()}
+        return _decode_members(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def raw_members(data: bytes | msgspec.Raw) -> dict[str, bytes]:
+    """The same as exact slices. Raises ValueError."""
+    return {key: bytes(value) for key, value in members_in(data).items()}
+
+
+def is_compact(data: bytes, members: Mapping[str, bytes] | Mapping[str, msgspec.Raw]) -> bool:
+    """Whether an object with these members is written the shortest way, so that it may be written anew.
+
+    Spaces, escapes in a key, a key twice: each makes it longer.
+    """
+    shortest = 1 + 4 * len(members) + sum(map(len, members)) + sum(map(len, members.values()))
+    return len(data) == shortest if members else len(data) == 2
+
+
+def merged(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | None]) -> bytes:
+    """A compact object with some members replaced, appended, or (None) removed; written in C, in one piece."""
+    all_ = {**members}
+    for key, value in changes.items():
+        if value is not None:
+            all_[key] = msgspec.Raw(value)
+        elif key in all_:
+            del all_[key]
+    return encode(all_)
 
 
 def raw_items(data: bytes) -> list[bytes]:
@@ -48,11 +73,15 @@ def raw_items(data: bytes) -> list[bytes]:
 
 def each_raw_item(data: bytes) -> Iterator[bytes]:
     """The same for those who need the first few: the others are not copied. Raises ValueError at once."""
+    return map(bytes, items_in(data))
+
+
+def items_in(data: bytes | msgspec.Raw) -> list[msgspec.Raw]:
+    """The items of a JSON array, none of them copied. Raises ValueError."""
     try:
-        items = _decode_items(data)
+        return _decode_items(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return map(bytes, items)
 
 
 def value_of(data: bytes) -> Any:
@@ -72,21 +101,21 @@ class JsonObject:
     Where it holds lone surrogates, `data` and `values` have stand-ins for them; `rewritten` gives them back.
     """
 
-    __slots__ = ("_compact", "_members", "_stand_ins", "data", "values")
+    __slots__ = ("_compact", "_members", "_raw", "_stand_ins", "data", "values")
 
     def __init__(self, data: bytes) -> None:
         """Raises ValueError where `data` is not one JSON object."""
         self._stand_ins: Mapping[bytes, bytes] = {}
         try:
-            self.values = raw_members(data)
+            self._raw = members_in(data)
         except ValueError:
             if b"\\u" not in data:
                 raise
             data, self._stand_ins = hide_lone_surrogates(data)
-            self.values = raw_members(data)
+            self._raw = members_in(data)
         self.data = data
-        # Spaces, escapes, a key twice: each makes it longer than its members written the shortest way.
-        self._compact = len(data) == 1 + sum([len(key) + len(value) + 4 for key, value in self.values.items()])
+        self.values = {key: bytes(value) for key, value in self._raw.items()}
+        self._compact = is_compact(data, self._raw)
         self._members: tuple[Member, ...] | None = None
 
     @property
@@ -114,11 +143,7 @@ class JsonObject:
 
         A duplicate key that is changed collapses to its first place.
         """
-        return restored(self._merged(changes) if self._compact else self._spliced(changes), self._stand_ins)
-
-    def _merged(self, changes: Mapping[str, bytes | None]) -> bytes:
-        merged: dict[str, bytes | None] = {**self.values, **changes}
-        return b"{" + b",".join([encode(key) + b":" + raw for key, raw in merged.items() if raw is not None]) + b"}"
+        return restored(merged(self._raw, changes) if self._compact else self._spliced(changes), self._stand_ins)
 
     def _spliced(self, changes: Mapping[str, bytes | None]) -> bytes:
         """What stands between two commas stays or goes together, blanks included."""

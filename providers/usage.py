@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Annotated, Any
 
-from providers.edit import changed, members_of
-from providers.splice import NULL, encode, value_of
+import msgspec
 
+from providers.edit import members_of, rewritten
+from providers.splice import members_in, value_of
+
+_NULL = msgspec.Raw(b"null")
+_COUNTS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _PROMPT = ("prompt_tokens", "input_tokens")
 _COMPLETION = ("completion_tokens", "output_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens one answer used. `prompt` includes `cached`, `completion` includes `reasoning`."""
 
     prompt: int = 0
@@ -47,8 +49,58 @@ def total(usages: Iterable[Usage]) -> Usage | None:
     )
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000_000)]
+
+
+class _Details(msgspec.Struct, frozen=True, gc=False):
+    cached_tokens: _Count = 0
+    cache_write_tokens: _Count = 0
+    reasoning_tokens: _Count = 0
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """A usage as most report it: under the usual names, in numbers that need no second look."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count = 0
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    reasoning_tokens: _Count = 0
+    cached_tokens: _Count = 0
+    prompt_cache_hit_tokens: _Count = 0
+    cache_creation_input_tokens: _Count = 0
+    cost: msgspec.Raw = _NULL
+
+
+_NO_DETAILS = _Details()
+_plain = msgspec.json.Decoder(_Plain).decode
+
+
 def parse_usage(raw: bytes) -> Usage | None:
     """A provider's usage object, or None where it is none (null, empty, malformed)."""
+    try:
+        told = _plain(raw)
+    except (ValueError, RecursionError):
+        return _out_of_any_form(raw)
+    prompt, completion = told.prompt_tokens, told.completion_tokens
+    asked, said = told.prompt_tokens_details or _NO_DETAILS, told.completion_tokens_details or _NO_DETAILS
+    reasoning = max(told.reasoning_tokens, said.reasoning_tokens)
+    if reasoning and told.total_tokens == prompt + completion + reasoning:
+        completion += reasoning  # some (xAI) report an answer without its reasoning
+    return Usage(
+        prompt,
+        completion,
+        min(prompt, max(told.cached_tokens, asked.cached_tokens, told.prompt_cache_hit_tokens)),
+        max(told.cache_creation_input_tokens, asked.cache_write_tokens),
+        min(completion, reasoning),
+        None if told.cost is _NULL else _cost(bytes(told.cost)),
+        raw,
+    )
+
+
+def _out_of_any_form(raw: bytes) -> Usage | None:
+    """The same where a count has another name, or is a number that must be mended."""
     try:
         fields = value_of(raw)
     except ValueError:
@@ -58,7 +110,7 @@ def parse_usage(raw: bytes) -> Usage | None:
     prompt, completion = _first(fields, _PROMPT), _first(fields, _COMPLETION)
     reasoning = _most(fields, ("reasoning_tokens",), ("completion_tokens_details", "reasoning_tokens"))
     if reasoning and _first(fields, ("total_tokens",)) == prompt + completion + reasoning:
-        completion += reasoning  # some (xAI) report an answer without its reasoning
+        completion += reasoning
     return Usage(
         prompt=prompt,
         completion=completion,
@@ -78,20 +130,25 @@ def render_usage(usage: Usage | None, cost: Decimal | None, prompt_cost: Decimal
     if usage is None:
         return None if cost is None else b'{"cost":' + render_decimal(cost) + b"}"
     raw = usage.raw or b"{}"
-    members = members_of(raw)
-    changes: dict[str, bytes | None] = dict(_missing_counts(members, usage))
-    changes.update(_completed(members, "prompt_tokens_details", "cached_tokens", usage.cached))
-    changes.update(_completed(members, "completion_tokens_details", "reasoning_tokens", usage.reasoning))
+    members = members_in(raw)
+    whole = members.keys() >= _COUNTS and _NULL not in members.values()
+    changes: dict[str, object] = {} if whole else _missing_counts(members, usage)
+    _complete(changes, members, "prompt_tokens_details", "cached_tokens", usage.cached)
+    _complete(changes, members, "completion_tokens_details", "reasoning_tokens", usage.reasoning)
     if cost is not None:
-        changes["cost"] = render_decimal(cost)
-        changes["cost_details"] = _cost_details(members, usage.reported_cost, _parts(cost, prompt_cost))
-    return changed(raw, members, changes)
+        changes["cost"] = _number(cost)
+        changes["cost_details"] = _cost_details(members.get("cost_details"), usage.reported_cost, cost, prompt_cost)
+    return rewritten(raw, members, changes) if changes else raw
 
 
 def render_decimal(value: Decimal) -> bytes:
     """Plain notation, no exponent, no trailing zeros."""
-    text = format(value, "f")
-    return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
+    return bytes(_number(value))
+
+
+def _number(value: Decimal) -> msgspec.Raw:
+    text = f"{value:f}"
+    return msgspec.Raw(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def _count(value: Any) -> int:
@@ -138,42 +195,48 @@ def _cost(raw: bytes | None) -> Decimal | None:
     return cost if cost.is_finite() and cost >= 0 else None
 
 
-def _missing_counts(members: Mapping[str, bytes], usage: Usage) -> dict[str, bytes]:
+def _missing_counts(members: Mapping[str, msgspec.Raw], usage: Usage) -> dict[str, object]:
     counts = {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "total_tokens": usage.prompt + usage.completion,
     }
-    return {name: encode(count) for name, count in counts.items() if members.get(name, NULL) == NULL}
+    return {name: count for name, count in counts.items() if members.get(name, _NULL) == _NULL}
 
 
-def _completed(members: Mapping[str, bytes], group: str, name: str, count: int) -> dict[str, bytes]:
+def _complete(
+    changes: dict[str, object], members: Mapping[str, msgspec.Raw], group: str, name: str, count: int
+) -> None:
     """See to it that `group` is an object with `name` in it; what it has stays, but for what is null: OpenRouter's
     TypeScript SDK takes a count as missing, not as null."""
-    details, inner = _object(members.get(group))
-    changes: dict[str, bytes | None] = {key: None for key, value in inner.items() if value == NULL}
-    if inner.get(name, NULL) == NULL:
-        changes[name] = encode(count)
-    return {group: changed(details, inner, changes)} if changes else {}
+    if group not in members:
+        changes[group] = {name: count}
+        return
+    details, inner = _object(members[group])
+    if name in inner and _NULL not in inner.values():
+        return
+    mended: dict[str, object] = {key: None for key, value in inner.items() if value == _NULL}
+    if inner.get(name, _NULL) == _NULL:
+        mended[name] = count
+    changes[group] = msgspec.Raw(rewritten(details, inner, mended))
 
 
-def _parts(cost: Decimal, prompt_cost: Decimal | None) -> dict[str, bytes]:
-    """Both parts of a cost. OpenRouter's TypeScript SDK refuses details without them."""
-    if prompt_cost is None:
-        return {}
-    return {
-        "upstream_inference_prompt_cost": render_decimal(prompt_cost),
-        "upstream_inference_completions_cost": render_decimal(cost - prompt_cost),
-    }
+def _cost_details(
+    details: msgspec.Raw | None, reported: Decimal | None, cost: Decimal, prompt_cost: Decimal | None
+) -> msgspec.Raw | dict[str, object]:
+    """What the upstream takes, and both parts of our cost: OpenRouter's TypeScript SDK refuses details without them."""
+    told: dict[str, object] = {"upstream_inference_cost": _NULL if reported is None else _number(reported)}
+    if prompt_cost is not None:
+        told["upstream_inference_prompt_cost"] = _number(prompt_cost)
+        told["upstream_inference_completions_cost"] = _number(cost - prompt_cost)
+    if details is None:
+        return told
+    data, inner = _object(details)
+    kept = {name for name, value in inner.items() if value != _NULL and name != "upstream_inference_cost"}
+    return msgspec.Raw(rewritten(data, inner, {name: one for name, one in told.items() if name not in kept}))
 
 
-def _cost_details(members: Mapping[str, bytes], reported: Decimal | None, parts: Mapping[str, bytes]) -> bytes:
-    details, inner = _object(members.get("cost_details"))
-    cost = NULL if reported is None else render_decimal(reported)
-    missing = {name: part for name, part in parts.items() if inner.get(name, NULL) == NULL}
-    return changed(details, inner, {"upstream_inference_cost": cost, **missing})
-
-
-def _object(value: bytes | None) -> tuple[bytes, dict[str, bytes]]:
+def _object(value: msgspec.Raw) -> tuple[bytes, dict[str, msgspec.Raw]]:
     """A value that is an object, and its members; an empty one for any other."""
-    return (value, members_of(value)) if value is not None and value.startswith(b"{") else (b"{}", {})
+    data = bytes(value)
+    return (data, members_in(data)) if data.startswith(b"{") else (b"{}", {})

@@ -90,7 +90,7 @@ PREFIXES: Mapping[str, Prefix] = MappingProxyType(
 """The ways there are, by the name a profile or an endpoint gives them; `none` is not among them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """One kind of upstream."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
 from providers.dialects import history, thinking
 from providers.dialects.base import Call
@@ -13,27 +15,41 @@ from providers.splice import JsonObject, encode
 
 _WITH_USAGE = b'{"include_usage":true}'
 _ANY = Thinking(declared=True)
+_OF_REASONING = frozenset(("reasoning", thinking.EFFORT, "tool_choice"))
+"""A request without these says nothing of reasoning, and forces nothing that a vendor refuses beside it."""
 Changes = dict[str, bytes | None]
+
+
+class _Known(NamedTuple):
+    """What is known of a request before it comes."""
+
+    model: bytes
+    """The upstream's id of the model, as JSON."""
+    drops: frozenset[str]
+    """Members that are not sent."""
+    rule: Thinking
+
+
+@lru_cache(maxsize=4096)
+def _known(profile: Profile, model: str, supports: frozenset[str] | None) -> _Known:
+    unsupported = frozenset() if supports is None else SAMPLING - supports
+    return _Known(encode(model), profile.drops | unsupported | profile.pinned(model), _rule_for(model, profile))
 
 
 def encode_request(call: Call, profile: Profile) -> bytes:
     """The body to send. Raises InvalidRequest where a part that must be read is malformed or contradicts another."""
     body = call.body
-    changes: Changes = {"model": encode(call.model)}
-    changes.update({name: None for name in profile.drops if name in body})
-    if call.supports is not None:
-        changes.update({name: None for name in SAMPLING - call.supports if name in body})
-    if profile.pins:
-        changes.update({name: None for name in profile.pinned(call.model) if name in body})
-    changes.update(_renamed(body, profile.renames))
-    try:
-        asked = thinking.wish(body)
-        changes.update(_reasoning(call, profile, asked))
-    except InvalidRequest:
-        raise
-    except ValueError as error:
-        raise InvalidRequest(f"reasoning: cannot be read: {error}") from error
-    changes.update(_streaming(call, profile, streams(call, profile, asked)))
+    known = _known(profile, call.model, call.supports)
+    changes: Changes = {"model": known.model}
+    if not known.drops.isdisjoint(body.values):
+        changes.update(dict.fromkeys(known.drops & body.values.keys()))
+    if profile.renames:
+        changes.update(_renamed(body, profile.renames))
+    asked = thinking.NO_WISH
+    if not _OF_REASONING.isdisjoint(body.values):
+        asked, told = _reasoning(call, profile, known.rule)
+        changes.update(told)
+    changes.update(_streaming(call, profile, _streams(call, profile, known.rule, asked)))
     messages = body.get("messages")
     if messages is not None and (edited := history.sent(messages, call, profile)) is not messages:
         changes["messages"] = edited
@@ -52,11 +68,20 @@ def _renamed(body: JsonObject, names: Mapping[str, str]) -> Changes:
     return changes
 
 
-def _reasoning(call: Call, profile: Profile, asked: Wish) -> Changes:
-    """What the request says of reasoning, in the upstream's words."""
+def _reasoning(call: Call, profile: Profile, rule: Thinking) -> tuple[Wish, Changes]:
+    """What the request says of reasoning, and the changes that say it in the upstream's words."""
+    try:
+        asked = thinking.wish(call.body)
+        return asked, _retold(call, profile, rule, asked)
+    except InvalidRequest:
+        raise
+    except ValueError as error:
+        raise InvalidRequest(f"reasoning: cannot be read: {error}") from error
+
+
+def _retold(call: Call, profile: Profile, rule: Thinking, asked: Wish) -> Changes:
     if "reasoning" not in profile.drops:
         return thinking.spared(call.body, asked) if call.reasoning_mandatory else {}
-    rule = rule_for(call.model, profile)
     mandatory = call.reasoning_mandatory
     wished, choice = thinking.made_possible(call.body, asked, rule, mandatory=mandatory)
     if wished == thinking.NO_WISH:
@@ -64,27 +89,26 @@ def _reasoning(call: Call, profile: Profile, asked: Wish) -> Changes:
     return {**choice, **thinking.told(call.body, wished, rule, call.supports, mandatory=mandatory)}
 
 
-def rule_for(model: str, profile: Profile) -> Thinking:
+def _rule_for(model: str, profile: Profile) -> Thinking:
     """How this model of a vendor is told of reasoning."""
     fits = (rule for rule in profile.thinking if rule.models is None or rule.models.search(model))
     return next(fits, _ANY)
 
 
-def streams(call: Call, profile: Profile, asked: Wish) -> bool:
+def _streams(call: Call, profile: Profile, rule: Thinking, asked: Wish) -> bool:
     """Whether the upstream is asked for a stream: also where the client is not, but only a stream is given."""
     if call.stream or profile.streams_only == "always":
         return True
     if profile.streams_only == "never":
         return False
-    off = rule_for(call.model, profile).off or {}
-    stopped = any(call.body.get(name) == value for name, value in off.items())
+    stopped = any(call.body.get(name) == value for name, value in (rule.off or {}).items())
     return not stopped and (asked.enabled is not False or call.reasoning_mandatory)
 
 
 def _streaming(call: Call, profile: Profile, stream: bool) -> Changes:
     changes: Changes = {}
     body = call.body
-    if stream is not (body.get("stream") == b"true"):
+    if stream is not (body.values.get("stream") == b"true"):
         changes["stream"] = encode(stream)
     if stream and not profile.counts_unasked:
         changes["stream_options"] = _asking_for_usage(body.get("stream_options"))

@@ -1,0 +1,150 @@
+"""One choice of a complete answer: what it says, and what the client is shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from providers.classify import classify_in_band
+from providers.dialects.base import Envelope
+from providers.dialects.content import flattened
+from providers.dialects.profile import Profile
+from providers.dialects.render import NEVER_NULL
+from providers.dialects.tools import whole_calls
+from providers.edit import changed, rewritten, text_of
+from providers.errors import BadAnswer, ProviderError
+from providers.reasoning import (
+    CONTENT,
+    DETAILS,
+    EMPTY_VALUES,
+    FIELDS,
+    PLAIN,
+    in_all_shapes,
+    is_text,
+    text_of_details,
+)
+from providers.reasoning_memory import Collector, Thought, call_ids
+from providers.splice import NULL, encode, members_in
+
+_NULL = msgspec.Raw(NULL)
+_ASSISTANT = msgspec.Raw(b'"assistant"')
+_TOUCHED = frozenset((*NEVER_NULL, *FIELDS))
+_SAYING = frozenset(("content", "tool_calls", "refusal", "audio", "images", "function_call", *FIELDS))
+_QUOTE, _BRACE = b'"{'
+
+NO_CHOICES = "The provider's answer has no list of choices."
+
+RawMembers = Mapping[str, msgspec.Raw]
+
+
+class Choice:
+    """Reading it, and `rendered`, raise ValueError where a part that must be read is malformed."""
+
+    __slots__ = ("_item", "_members", "_message", "_profile", "finish_reason", "produced", "says")
+
+    says: bool
+    """Whether there is anything in it."""
+    produced: int
+    """Bytes of text, reasoning and tool calls."""
+
+    def __init__(self, item: msgspec.Raw, profile: Profile) -> None:
+        """Raises BadAnswer where it is no object, or has no message."""
+        self._item = bytes(item)
+        self._profile = profile
+        try:
+            self._members = members = members_in(item)
+        except ValueError as error:
+            raise BadAnswer(NO_CHOICES) from error
+        raw = members.get("message", _NULL)
+        if memoryview(raw)[0] != _BRACE:
+            raise BadAnswer("A choice in the provider's answer has no message.")
+        message = members_in(raw)
+        if _is_plain(message):
+            self._message: dict[str, bytes] | None = None
+            self.says = True
+            self.produced = len(message["content"]) - 2
+        else:
+            self._message = said = {name: bytes(value) for name, value in message.items()}
+            self.says = any(said.get(name, NULL) not in EMPTY_VALUES for name in _SAYING)
+            self.produced = _produced(said)
+        self.finish_reason = self._reason()
+
+    def _reason(self) -> str:
+        native = text_of(bytes(self._members.get("finish_reason", _NULL)))
+        reason = self._profile.finish_reason(native if native != "null" else "")
+        if reason != "stop" or self._message is None:
+            return reason
+        return "tool_calls" if self._message.get("tool_calls", NULL) not in EMPTY_VALUES else reason
+
+    def error(self) -> ProviderError:
+        """What a finish reason of "error" means."""
+        error = self._members.get("error")
+        code = text_of(bytes(self._members.get("finish_reason", _NULL)))
+        return classify_in_band(encode({"code": code}) if error is None else bytes(error), self._profile.errors)
+
+    def thought(self) -> Thought | None:
+        """Its reasoning, where that is worth remembering; before the message is made right."""
+        if self._message is None:
+            return None
+        collector = Collector()
+        collector.add(self._message)
+        return collector.thought(tuple(call_ids(self._message.get("tool_calls", NULL))))
+
+    def rendered(self, position: int, envelope: Envelope) -> msgspec.Raw:
+        """What the client is shown. `position`: its index, where it tells none."""
+        members = self._members
+        changes: dict[str, object] = {"finish_reason": self.finish_reason, "message": members["message"]}
+        if self._message is not None:
+            made = _made_right(bytes(members["message"]), self._message, self._profile, envelope)
+            changes["message"] = msgspec.Raw(made)
+        if members.get("index", _NULL) == _NULL:
+            changes["index"] = position
+        if members.get("native_finish_reason", _NULL) == _NULL:
+            changes["native_finish_reason"] = members.get("finish_reason", _NULL)
+        return msgspec.Raw(rewritten(self._item, members, changes))
+
+
+def _is_plain(message: RawMembers) -> bool:
+    """Whether a message says something in its text, and has nothing else that must be looked at."""
+    content = message.get("content", _NULL)
+    return (
+        len(content) > 2
+        and memoryview(content)[0] == _QUOTE
+        and message.get("role") == _ASSISTANT
+        and _TOUCHED.isdisjoint(message)
+    )
+
+
+def _made_right(message: bytes, members: dict[str, bytes], profile: Profile, envelope: Envelope) -> bytes:
+    """A message as OpenRouter's SDKs expect one."""
+    changes: dict[str, bytes | None] = {name: None for name in NEVER_NULL if members.get(name) == NULL}
+    if not is_text(members.get("role")):
+        changes["role"] = b'"assistant"'
+    content = members.get("content")
+    if content is None:
+        changes["content"] = NULL
+    elif content.startswith(b"["):
+        changes["content"], thoughts = flattened(content)
+        if is_text(thoughts):
+            members.setdefault(CONTENT, thoughts)
+            changes[CONTENT] = thoughts
+    calls = members.get("tool_calls", NULL)
+    if calls.startswith(b"[") and calls != b"[]":
+        changes["tool_calls"] = whole_calls(calls)
+    if envelope.exclude_reasoning:
+        changes.update({field: None for field in FIELDS if field in members})
+    elif profile.emits == "text":
+        changes.update(in_all_shapes(members))
+    return changed(message, members, changes)
+
+
+def _produced(message: Mapping[str, bytes]) -> int:
+    content = message.get("content", NULL)
+    calls = message.get("tool_calls", NULL)
+    parts = flattened(content) if content.startswith(b"[") else (content, b"")
+    thoughts = next((text for field in (PLAIN, CONTENT) if is_text(text := message.get(field, NULL))), None)
+    if thoughts is None:
+        thoughts = text_of_details(message[DETAILS]) if DETAILS in message else b""
+    said = sum([len(text) - 2 for text in (*parts, thoughts) if is_text(text)])
+    return said + (len(calls) if calls.startswith(b"[") else 0)
