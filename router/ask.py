@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 from pydantic import ValidationError
 
 from config.preferences import Preferences
-from providers.splice import JsonObject, nested_deeper_than, value_of
+from providers.splice import NULL, JsonObject, nested_deeper_than
+from router.conversation import Message, Reading
 from router.errors import BadRequest
-from router.tokens import Estimate, estimate
+from router.tokens import Estimate, estimate, measured
 
 MAX_KEYS = 1_000
 MAX_DEPTH = 200
@@ -53,7 +54,11 @@ PARAMETERS = frozenset(
 """OpenRouter's `supported_parameters`: what `require_parameters` looks at."""
 
 
-class _Message(Struct):
+class _Role(Struct):
+    role: str
+
+
+class _Message(Message, kw_only=True):
     role: str
 
 
@@ -73,7 +78,6 @@ class _Fields(Struct):
 
     model: str | None = None
     models: list[str] | None = None
-    messages: list[_Message] | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     max_tokens: int | None = None
@@ -90,9 +94,27 @@ class _Fields(Struct):
     prompt_cache_key: str | None = None
 
 
-_decode_fields = msgspec.json.Decoder(_Fields).decode
-_AT = re.compile(r" - at `\$\.?(.*?)`$")
+_Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)]
 
+
+class _Usual(_Fields, kw_only=True):
+    """What nearly every request is; any other is read as `_Any`."""
+
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    max_tokens: _Count | None = None
+    max_completion_tokens: _Count | None = None
+    n: _Count | None = None
+
+
+class _Any(_Fields):
+    """Whatever may be served, or can be told what is wrong with it."""
+
+    messages: list[_Role] | None = None
+
+
+_decode_usual = msgspec.json.Decoder(_Usual).decode
+_decode_any = msgspec.json.Decoder(_Any).decode
+_AT = re.compile(r" - at `\$\.?(.*?)`$")
 
 TEXT = frozenset(("text",))
 """The modalities of a request that holds nothing else."""
@@ -124,34 +146,38 @@ class Ask(Struct, frozen=True, eq=False, gc=False):
 def parse(data: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """Read a request's body. Raises BadRequest, with the faulty member's path in `param`."""
     body = _object(data)
-    fields = _fields(body.data)
-    models = _models(fields)
-    if not fields.messages:
-        raise BadRequest("`messages` is missing or empty: send at least one message.", param="messages")
-    _check_ranges(fields)
-    preferences, unknown = _preferences(fields.provider)
-    messages = body.values["messages"]
-    reasoning = fields.reasoning
+    values = body.values
+    fields: _Fields
+    kinds: Collection[str] = ()
+    try:
+        fields = usual = _decode_usual(body.data)
+        reading = Reading(usual.messages)
+        prompt, kinds = measured(reading, values.get("tools", b"")), reading.kinds
+    except (ValueError, RecursionError):
+        fields = _unusual(body.data)
+        prompt = estimate(values["messages"], values.get("tools", b""))
+    header, reasoning, options = headers.get(b"x-session-id"), fields.reasoning, fields.stream_options
+    preferences, unknown = _preferences(fields.provider) if fields.provider else _NONE_SAID
     return Ask(
         body=body,
-        models=models,
-        prompt=estimate(messages, body.values.get("tools", b"")),
-        stream=bool(fields.stream),
+        models=(fields.model,) if fields.model and fields.models is None else _models(fields),
+        prompt=prompt,
+        stream=fields.stream is True,
         named_fallbacks=fields.models is not None,
         max_tokens=fields.max_completion_tokens or fields.max_tokens,
-        parameters=frozenset(key for key in PARAMETERS & body.values.keys() if body.get(key)),
-        modalities=_modalities(messages),
+        parameters=_parameters(values),
+        modalities=TEXT.union(kinds) if kinds else TEXT,
         preferences=preferences,
         unknown_preferences=unknown,
-        usage_chunk=bool(fields.stream_options and fields.stream_options.include_usage),
-        exclude_reasoning=bool(reasoning and reasoning.exclude) or fields.include_reasoning is False,
-        session=fields.session_id or _header(headers, b"x-session-id") or fields.prompt_cache_key,
+        usage_chunk=options is not None and options.include_usage is True,
+        exclude_reasoning=fields.include_reasoning is False or (reasoning is not None and reasoning.exclude is True),
+        session=fields.session_id or (header.decode("latin-1") if header else fields.prompt_cache_key),
     )
 
 
-def _header(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    value = headers.get(name)
-    return value.decode("latin-1") if value else None
+def _parameters(values: Mapping[str, bytes]) -> frozenset[str]:
+    used = PARAMETERS.intersection(values)
+    return frozenset([key for key in used if values[key] != NULL]) if NULL in values.values() else used
 
 
 def _object(data: bytes) -> JsonObject:
@@ -169,9 +195,9 @@ def _object(data: bytes) -> JsonObject:
     return body
 
 
-def _fields(data: bytes) -> _Fields:
+def _unusual(data: bytes) -> _Fields:
     try:
-        return _decode_fields(data)
+        fields = _decode_any(data)
     except (ValueError, UnicodeError, RecursionError) as error:
         text = str(error)
         found = _AT.search(text)
@@ -180,6 +206,11 @@ def _fields(data: bytes) -> _Fields:
         path = found.group(1)
         said = text[: found.start()].replace("Object missing required field", "missing")
         raise BadRequest(f"`{path or 'body'}`: {said}.", param=path or None) from None
+    _models(fields)
+    if not fields.messages:
+        raise BadRequest("`messages` is missing or empty: send at least one message.", param="messages")
+    _check_ranges(fields)
+    return fields
 
 
 def _models(fields: _Fields) -> tuple[str, ...]:
@@ -201,37 +232,13 @@ def _check_ranges(fields: _Fields) -> None:
             raise BadRequest(f"`{name}` must be a whole number from 1 to {MAX_COUNT:,}.", param=name)
 
 
-def _preferences(provider: dict[str, Any] | None) -> tuple[Preferences, tuple[str, ...]]:
-    if not provider:
-        return NO_PREFERENCES, ()
+_NONE_SAID: tuple[Preferences, tuple[str, ...]] = (NO_PREFERENCES, ())
+
+
+def _preferences(provider: dict[str, Any]) -> tuple[Preferences, tuple[str, ...]]:
     try:
         return Preferences.from_request(provider)
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in ("provider", *first["loc"]))
         raise BadRequest(f"`{path}`: {first['msg']}.", param=path) from None
-
-
-_PARTS = {
-    "image": (b'"image_url"', b'"input_image"'),
-    "audio": (b'"input_audio"',),
-    "video": (b'"video_url"', b'"input_video"'),
-    "file": (b'"file"',),
-}
-
-
-def _modalities(messages: bytes) -> frozenset[str]:
-    """Which kinds of input the messages hold. The bytes are scanned first: few requests hold any but text."""
-    if b'"type"' not in messages or not any(mark in messages for marks in _PARTS.values() for mark in marks):
-        return TEXT
-    kinds = {"text"}
-    try:
-        decoded = value_of(messages)
-    except (ValueError, UnicodeError) as error:
-        raise BadRequest(f"`messages`: {error}.", param="messages") from None
-    for message in decoded:
-        content = message.get("content")
-        for part in content if isinstance(content, list) else ():
-            type_ = b'"%s"' % str(part.get("type")).encode() if isinstance(part, dict) else b""
-            kinds.update(kind for kind, marks in _PARTS.items() if type_ in marks)
-    return frozenset(kinds) if len(kinds) > 1 else TEXT

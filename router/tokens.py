@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import msgspec
+
+from router.conversation import Message, Reading
 
 UNCERTAINTY = 0.35
 """How far an estimate may be off for a model nothing was learned about, as a share of it: nineteen of twenty prompts
@@ -41,79 +41,27 @@ class Estimate(msgspec.Struct, frozen=True, gc=False):
 
 
 def estimate(messages: bytes, tools: bytes = b"") -> Estimate:
-    """Tokens of the raw JSON of a request's messages and tools.
+    """Tokens of the raw JSON of a request's messages and tools; what is no JSON to us counts as the text it is."""
+    try:
+        return measured(Reading(_messages(messages)), tools)
+    except (ValueError, RecursionError):
+        return Estimate(int(text_tokens(f"{messages.decode('utf-8', 'replace')}\n{_unescaped(tools)}")) + 1)
+
+
+_messages = msgspec.json.Decoder(list[Message]).decode
+
+
+def measured(reading: Reading, tools: bytes) -> Estimate:
+    """Tokens of messages that were read, and of the raw JSON of tools.
 
     Counted is what a chat template shows the model: the text of every message, escapes undone, reasoning
     once, tool calls and tool schemas. Media parts count as IMAGE_TOKENS each, whatever their bytes.
     """
-    reader = _Reader()
-    reader.messages(messages)
+    texts = reading.texts
     if tools:
-        reader.texts.append(_unescaped(tools))
-    tokens = text_tokens("\n".join(reader.texts)) + reader.count * PER_MESSAGE + reader.media * IMAGE_TOKENS
-    return Estimate(int(tokens) + 1, media=reader.media)
-
-
-# --- what of the JSON is text -------------------------------------------------------------------------
-
-
-class _Reader:
-    """Collects the text of messages; other parts are counted. Never raises: what has an unknown shape is passed by."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.media = 0
-        self.count = 0
-
-    def messages(self, data: bytes) -> None:
-        try:
-            decoded = msgspec.json.decode(data)
-        except (ValueError, RecursionError):
-            # Half of a surrogate pair, say: Python reads it as text, and so may the provider.
-            self.texts.append(data.decode("utf-8", "replace"))
-            return
-        for message in decoded if isinstance(decoded, list) else ():
-            self.count += 1
-            if isinstance(message, dict):
-                self._message(message)
-
-    def _message(self, message: dict[str, Any]) -> None:
-        content = message.get("content")
-        if isinstance(content, str):
-            self.texts.append(content)
-        elif isinstance(content, list):
-            for part in content:
-                self._part(part)
-        if len(message) > 2:
-            self.texts += _calls(message.get("tool_calls"))
-            self.texts += _reasoning(message)
-
-    def _part(self, part: object) -> None:
-        text = part.get("text") if isinstance(part, dict) else part
-        if isinstance(text, str):
-            self.texts.append(text)
-        else:
-            self.media += 1
-
-
-def _calls(calls: object) -> Iterator[str]:
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            yield from (value for value in (function.get("name"), function.get("arguments")) if isinstance(value, str))
-
-
-def _reasoning(message: dict[str, Any]) -> list[str]:
-    """It may be there under three names and is read once. Signatures and encrypted data are no text."""
-    details = message.get("reasoning_details")
-    blocks = [block for block in details if isinstance(block, dict)] if isinstance(details, list) else []
-    texts = [block.get("text") or block.get("summary") for block in blocks]
-    found = [text for text in texts if isinstance(text, str)]
-    for name in ("reasoning_content", "reasoning"):
-        value = message.get(name)
-        if not found and isinstance(value, str):
-            found = [value]
-    return found
+        texts = [*texts, _unescaped(tools)]
+    tokens = text_tokens("\n".join(texts)) + reading.count * PER_MESSAGE + reading.media * IMAGE_TOKENS
+    return Estimate(int(tokens) + 1, UNCERTAINTY, reading.media)
 
 
 def _unescaped(tools: bytes) -> str:
