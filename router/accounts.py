@@ -331,7 +331,7 @@ def generation_json(row: Row) -> Json:
                 "status": attempt.status,
                 "result": attempt.result,
                 "error": attempt.error,
-                "started": attempt.started,
+                "started": round(attempt.started, 6),
                 "duration": attempt.duration,
                 "first_token": attempt.first_token,
                 "cost": str(attempt.cost),

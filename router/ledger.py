@@ -46,40 +46,45 @@ def row(served: Served, now: float) -> Row:
     request, decision, attempts = served.request, served.decision, served.attempts
     caller, ask, header = request.caller, decision.ask, request.headers.get
     model, provider, provider_name, tag = _NOBODY if served.endpoint is None else _names(served.endpoint)
-    used, estimated = _used(attempts)
     finish_reason, first_token, generation = _ending(attempts[-1]) if attempts else _NO_ENDING
+    used, estimated = _used(attempts)
+    referer = header(b"http-referer") or header(b"referer")
+    title = header(b"x-openrouter-title") or header(b"x-title")
+    user_agent = header(b"user-agent")
+    # By place: a name is looked for among all of them, which at thirty costs more than everything else here.
     return Row(
-        id=request.generation,
-        created=now - served.duration if served.grant is None else served.grant.at,
-        requested=decision.plan.models[0],
-        status=served.status,
-        key=caller.digest,
-        key_name=caller.name or "",
-        model=model,
-        provider=provider,
-        provider_name=provider_name,
-        tag=tag,
-        stream=ask.stream,
-        cancelled=served.status == CLIENT_LEFT,
-        finish_reason=finish_reason,
-        first_token=first_token,
-        duration=served.duration,
-        generation=generation,
-        overhead=served.overhead,
-        prompt=used.prompt,
-        cached=used.cached,
-        cache_write=used.cache_write,
-        reasoning=used.reasoning,
-        completion=used.completion,
-        cost=served.cost,
-        upstream_cost=used.reported_cost,
-        estimated=estimated,
-        referer=_text(header(b"http-referer") or header(b"referer")),
-        title=_text(header(b"x-openrouter-title") or header(b"x-title")),
-        user_agent=_text(header(b"user-agent")),
-        session=ask.session,
-        attempts=tuple([_attempt(outcome, request.received) for outcome in attempts]),
-        decision=recorded.kept(decision),
+        request.generation,
+        now - served.duration if served.grant is None else served.grant.at,
+        decision.plan.models[0],
+        served.status,
+        recorded.kept(decision),
+        caller.digest,
+        caller.name or "",
+        model,
+        provider,
+        provider_name,
+        tag,
+        ask.stream,
+        served.status == CLIENT_LEFT,
+        finish_reason,
+        None,
+        first_token,
+        served.duration,
+        generation,
+        served.overhead,
+        used.prompt,
+        used.cached,
+        used.cache_write,
+        used.reasoning,
+        used.completion,
+        served.cost,
+        used.reported_cost,
+        estimated,
+        _text(referer) if referer else None,
+        _text(title) if title else None,
+        _text(user_agent) if user_agent else None,
+        ask.session,
+        tuple([_attempt(outcome, request.received) for outcome in attempts]),
     )
 
 
@@ -102,8 +107,8 @@ def _used(attempts: Sequence[Outcome]) -> tuple[Usage, bool]:
     return used or _NOTHING, any([outcome.estimated for outcome in attempts])
 
 
-def _text(header: bytes | None) -> str | None:
-    return header.decode("utf-8", "replace")[:LONGEST] if header else None
+def _text(header: bytes) -> str:
+    return header.decode("utf-8", "replace")[:LONGEST]
 
 
 def _attempt(outcome: Outcome, received: float) -> AttemptRow:
@@ -119,7 +124,7 @@ def _attempt(outcome: Outcome, received: float) -> AttemptRow:
         duration=outcome.duration,
         first_token=outcome.first_token,
         cost=outcome.cost,
-        started=round(outcome.started - received, 6),
+        started=outcome.started - received,
         hedged=outcome.hedged,
         rescue=outcome.rescue,
     )

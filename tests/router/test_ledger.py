@@ -66,6 +66,20 @@ def plain() -> Decision:
     return decided(w.plan(), one, selected=one)
 
 
+def drawn() -> Decision:
+    w = world(offer("cheap", 1), offer("dear", 3), offer("free", 0), offer("gratis", 0))
+    w.standings["dear"] = Standing(error_rate=0.05)
+    one = attempt(w, "cheap")
+    return decided(w.plan(), one, selected=one)
+
+
+def priced() -> Decision:
+    w = world(offer("cheap", 1), offer("dear", 3), offer("failing", 1))
+    w.standings["failing"] = Standing(error_rate=0.25)
+    one = attempt(w, "cheap")
+    return decided(w.plan(), one, selected=one)
+
+
 def fallen_back() -> Decision:
     w = several()
     failed = attempt(w, "cheap", error=ServerFault("it said 500", upstream_status=500))
@@ -115,7 +129,7 @@ def sorted_by_price() -> Decision:
 
 @pytest.mark.parametrize(
     "made",
-    [plain, fallen_back, hedged, rescued, nobody, none_asked, ordered, sorted_by_price],
+    [plain, drawn, priced, fallen_back, hedged, rescued, nobody, none_asked, ordered, sorted_by_price],
     ids=lambda it: it.__name__,
 )
 def test_a_stored_decision_is_told_as_its_client_could_have_had_it(made: Any) -> None:
@@ -147,12 +161,15 @@ def test_tokens_and_cost_are_summed_over_attempts_and_the_last_says_how_it_ended
         estimated=True,
         finish_reason="stop",
     )
-    found = stored(served(decided(w.plan(), first, last, selected=last)))
+    found = stored(served(decided(w.plan(), first, last, selected=last), duration=3.5))
     assert (found.prompt, found.completion, found.cached, found.cache_write, found.reasoning) == (30, 9, 4, 1, 1)
     assert (found.cost, found.upstream_cost, found.estimated) == (USD("0.03"), USD("0.1"), True)
     assert (found.finish_reason, found.first_token, found.generation) == ("stop", 0.5, 1.5)
     assert (found.provider, found.provider_name, found.model, found.tag) == ("dear", "Dear", MODEL, "dear")
     assert [one.started for one in found.attempts] == [0.5, 1.5]
+    assert (found.requested, found.status, found.key, found.key_name, found.session) == (MODEL, 200, "", "", None)
+    assert (found.stream, found.cancelled, found.native_finish_reason) == (False, False, None)
+    assert (found.duration, found.overhead) == (3.5, 0.5)
 
 
 def test_a_request_that_nobody_served_says_so() -> None:
@@ -169,6 +186,15 @@ def test_a_row_names_its_key_and_the_app_as_its_headers_say() -> None:
     assert found.referer is not None
     assert len(found.referer) == 500
     assert found.created == NOW - 3.0
+
+
+def test_a_client_that_left_and_its_conversation_are_in_the_row() -> None:
+    headers = {b"http-referer": b"https://app.example", b"x-openrouter-title": b"App", b"user-agent": b"curl"}
+    decision = plain()
+    decision.ask = ask(stream=True, session_id="conversation")
+    found = stored(served(decision, 499, headers=headers))
+    assert (found.status, found.cancelled, found.stream, found.session) == (499, True, True, "conversation")
+    assert (found.referer, found.title, found.user_agent) == ("https://app.example", "App", "curl")
 
 
 def test_a_request_with_a_grant_belongs_to_the_day_of_its_grant() -> None:
