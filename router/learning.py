@@ -74,7 +74,9 @@ class _Running:
 
 
 def _clamped(value: float, limit: float) -> float:
-    return min(limit, max(-limit, value))
+    if value > limit:
+        return limit
+    return -limit if value < -limit else value
 
 
 class Learning:

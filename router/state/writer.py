@@ -63,11 +63,13 @@ class LedgerWriter:
 
     def add(self, row: Row) -> None:
         """Take a row over. Never waits, never raises."""
-        if len(self._rows) >= MOST:
-            self._rows.popleft()
+        rows = self._rows
+        rows.append(row)
+        waiting = len(rows)
+        if waiting > MOST:
+            rows.popleft()
             self.lost += 1
-        self._rows.append(row)
-        if len(self._rows) >= AT_ONCE:
+        if waiting >= AT_ONCE:
             self._wake.set()
 
     async def _run(self) -> None:
@@ -83,7 +85,7 @@ class LedgerWriter:
     async def _write(self) -> None:
         async with self._writing:
             while self._batch or self._rows:
-                while self._rows and len(self._batch) < AT_ONCE:
+                for _ in range(min(len(self._rows), AT_ONCE - len(self._batch))):
                     self._batch.append(self._rows.popleft())
                 try:
                     await self._begin()
