@@ -331,7 +331,7 @@ def generation_json(row: Row) -> Json:
                 "status": attempt.status,
                 "result": attempt.result,
                 "error": attempt.error,
-                "started": round(attempt.started, 6),
+                "started": attempt.started,
                 "duration": attempt.duration,
                 "first_token": attempt.first_token,
                 "cost": str(attempt.cost),

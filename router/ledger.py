@@ -124,7 +124,7 @@ def _attempt(outcome: Outcome, received: float) -> AttemptRow:
         duration=outcome.duration,
         first_token=outcome.first_token,
         cost=outcome.cost,
-        started=outcome.started - received,
+        started=round(outcome.started - received, 6),
         hedged=outcome.hedged,
         rescue=outcome.rescue,
     )

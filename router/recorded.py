@@ -139,7 +139,7 @@ def _attempt(one: AttemptRow) -> dict[str, Any]:
         "status": one.status,
         "result": one.result,
         "error": one.error,
-        "started": round(one.started, 6),
+        "started": one.started,
         "duration": round(one.duration, 6),
         "first_token": None if one.first_token is None else round(one.first_token, 6),
         "hedged": one.hedged,
