@@ -19,13 +19,32 @@ class Event(NamedTuple):
 class EventReader:
     """Bytes in, whole events out. Lines end at `\\n`, `\\r\\n` or `\\r`, also where these are cut in two."""
 
-    __slots__ = ("_begun", "_cut", "_cut_size", "_data", "_data_size", "_name", "_skip_newline", "comments", "too_long")
+    __slots__ = (
+        "_begun",
+        "_cut",
+        "_cut_size",
+        "_data",
+        "_data_size",
+        "_name",
+        "_skip_newline",
+        "after",
+        "before",
+        "comments",
+        "idle",
+        "too_long",
+    )
 
     def __init__(self) -> None:
         self.comments = 0
         """Comment lines seen so far."""
         self.too_long = False
         """An event grew over MAX_EVENT_BYTES: nothing more is read."""
+        self.idle = False
+        """No event is begun: what comes next is the start of one."""
+        self.before = b"data: "
+        """What stood before the data of the last event that was one line."""
+        self.after = b"\n\n"
+        """What stood behind it, at the end of the last bytes that were whole events."""
         self._begun = False
         self._cut: list[bytes] = []
         self._cut_size = 0
@@ -36,12 +55,42 @@ class EventReader:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete. Those before an event that is too long are still returned."""
+        whole, rest = self.split(data)
+        events = [event for lines in whole if (event := self.event(lines)) is not None]
+        return events + self.rest(rest)
+
+    def split(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """The lines of each of the whole events that these bytes complete, unread (for `event`), and the bytes left
+        (for `rest`). All are left where an event of several lines was begun, or a line end may be cut in two."""
         if not self._begun:
             data = self._without_bom(data)
-        if not data or self.too_long:
-            return []
-        if self._is_one_event(data):
-            return [Event(data[6:-2])]
+        if self._data or self._name or self._skip_newline or len(data) + self._cut_size > MAX_EVENT_BYTES:
+            return [], data
+        lines, after = data, b"\n\n"
+        if b"\r" in data:
+            lines, after = data.replace(b"\r\n", b"\n"), b"\r\n\r\n"
+        end = lines.rfind(b"\n\n")
+        if end < 0 or b"\r" in lines:
+            return [], data
+        self.after = after
+        return (self._take_cut() + lines[:end]).split(b"\n\n"), lines[end + 2 :]
+
+    def event(self, lines: bytes) -> Event | None:
+        """The event of the lines between two blank ones."""
+        if b"\n" not in lines and lines.startswith(b"data:"):
+            self.before = b"data: " if lines.startswith(b"data: ") else b"data:"
+            return Event(lines[len(self.before) :])
+        events = self._events([*lines.split(b"\n"), b""])
+        return events[0] if events else None
+
+    def rest(self, data: bytes) -> list[Event]:
+        """The events that the bytes complete which `split` left."""
+        events = [] if self.too_long or not data else self._lines(data)
+        begun = self._cut or self._data or self._name or self._skip_newline
+        self.idle = self._begun and not begun and not self.too_long
+        return events
+
+    def _lines(self, data: bytes) -> list[Event]:
         if self._skip_newline or b"\r" in data:
             data = self._newlines(data)
         end = data.rfind(b"\n")
@@ -58,17 +107,6 @@ class EventReader:
     def close(self) -> list[Event]:
         """The last event, where the stream ended without the blank line that completes it."""
         return [] if self.too_long else self._events([self._take_cut(), b""])
-
-    def _is_one_event(self, data: bytes) -> bool:
-        """Whether this is what nearly always comes: one line of data and the blank line, nothing begun before."""
-        return (
-            data.startswith(b"data: ")
-            and data.find(b"\n") == len(data) - 2
-            and data.endswith(b"\n\n")
-            and b"\r" not in data
-            and not (self._cut or self._data or self._name or self._skip_newline)
-            and len(data) <= MAX_EVENT_BYTES
-        )
 
     def _without_bom(self, data: bytes) -> bytes:
         """The stream without its byte order mark; b"" while the first bytes do not tell yet."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from typing import NamedTuple
 
 from providers.dialects.base import Envelope
 from providers.dialects.content import flattened
@@ -32,7 +34,20 @@ _ASSISTANT = b'"assistant"'
 _NULL = b"null"
 _KNOWN = frozenset(("role", "content", "tool_calls", *FIELDS))
 _OURS = frozenset(("index", "delta", "finish_reason", "native_finish_reason", "usage", "error"))
+_TEXTS = ("content", CONTENT, PLAIN)
+_STAND_IN = b'"\\u0000 the text \\u0000"'
 _END = b',"finish_reason":null,"native_finish_reason":null'
+
+
+class Parts(NamedTuple):
+    """What is around the one text of a delta."""
+
+    field: str
+    """content, reasoning, reasoning_content, or arguments."""
+    before: bytes
+    after: bytes
+    made: list[bytes]
+    """What it becomes, split at the text, which may be told more than once."""
 
 
 class ChoiceStream:
@@ -43,15 +58,15 @@ class ChoiceStream:
         "_exclude",
         "_extract",
         "_head",
-        "_memory",
         "_native",
         "_plain",
         "_profile",
         "_reason",
         "_rest",
-        "_text",
+        "memory",
         "said",
         "shown",
+        "text",
     )
 
     def __init__(self, index: bytes, profile: Profile, envelope: Envelope) -> None:
@@ -60,13 +75,15 @@ class ChoiceStream:
         self._plain = profile.emits == "text" and not envelope.exclude_reasoning
         self._extract = ExtractedDelta(envelope.extract) if envelope.extract else None
         # An aggregator's blocks may be signed by whoever is behind it, tools or not.
-        self._memory = Collector() if envelope.remember or profile.emits == "details" else None
+        self.memory = Collector() if envelope.remember or profile.emits == "details" else None
+        """Where its reasoning is remembered."""
         self._head = b'{"index":' + index + b',"delta":'
         self._reason: str | None = None
         self._native = _NULL
         self._rest: dict[str, bytes] = {}
         self._calls = CallStream()
-        self._text = 0
+        self.text = 0
+        """Bytes of text and reasoning so far."""
         self.said = False
         """Something was produced."""
         self.shown = False
@@ -75,7 +92,7 @@ class ChoiceStream:
     @property
     def produced(self) -> int:
         """Bytes of text, reasoning and tool arguments so far."""
-        return self._text + self._calls.produced
+        return self.text + self._calls.produced
 
     @property
     def finish_reason(self) -> str | None:
@@ -85,7 +102,7 @@ class ChoiceStream:
     @property
     def thought(self) -> Thought | None:
         """What is worth remembering of its reasoning."""
-        return None if self._memory is None else self._memory.thought(self._calls.ids)
+        return None if self.memory is None else self.memory.thought(self._calls.ids)
 
     def take(self, choice: Mapping[str, bytes]) -> bytes | None:
         """The client's choice for an upstream's, or None where there is nothing to show yet. Raises ValueError."""
@@ -94,7 +111,7 @@ class ChoiceStream:
         if raw == _NULL and not self.said:
             raw = _as_delta(choice.get("message", _NULL))
         delta = self.delta(raw) if raw != _NULL else None
-        rest = {key: value for key, value in choice.items() if key not in _OURS}
+        rest = _further(choice)
         if len(self._rest) > MOST_MEMBERS:
             raise ValueError("too many members")
         if "delta" not in choice:
@@ -105,9 +122,13 @@ class ChoiceStream:
         before, after = self.around(rest)
         return before + delta + after
 
+    def hold(self, choice: Mapping[str, bytes]) -> None:
+        """Keep the further members of a choice that shows nothing for the end."""
+        self._rest.update(_further(choice))
+
     def around(self, rest: Mapping[str, bytes]) -> tuple[bytes, bytes]:
         """What stands before and after an unfinished delta; `rest` are the choice's further members."""
-        more = b"".join([b"," + encode(key) + b":" + value for key, value in rest.items() if key not in _OURS])
+        more = b"".join([b"," + encode(key) + b":" + value for key, value in _further(rest).items()])
         return self._head, _END + more + b"}"
 
     def end(self) -> bytes:
@@ -141,6 +162,29 @@ class ChoiceStream:
         """The client's delta for an upstream's, or None where it says nothing. Raises ValueError."""
         return self._made(raw if self._extract is None else self._extract.delta(raw))
 
+    def parts(self, raw: bytes) -> Parts | None:
+        """A delta that brings one text and nothing else, without it; None for any other. Later ones that differ from
+        it by their text alone become the same but for that text."""
+        if self._extract is not None:
+            return None
+        if (call := self._calls.parts(raw)) is not None:
+            return Parts("arguments", call[0], call[2], [call[0], call[2]])
+        members = members_of(raw)
+        told = [name for name, value in members.items() if name != "role" and value not in EMPTY_VALUES]
+        if len(told) != 1 or told[0] not in _TEXTS or not is_text(text := members[told[0]]):
+            return None
+        before, _, after = raw.partition(text)
+        if raw.count(text) != 1 or not before.endswith(b'"' + told[0].encode() + b'":') or _STAND_IN in raw:
+            return None
+        made = self._would_make(before + _STAND_IN + after)
+        return None if made is None else Parts(told[0], before, after, made.split(_STAND_IN))
+
+    def _would_make(self, raw: bytes) -> bytes | None:
+        """What a delta would become that brings no calls, once something was shown."""
+        other = copy(self)
+        other.shown, other.memory, other._calls = True, None, CallStream()
+        return other._made(raw)
+
     def rest(self) -> bytes | None:
         """A last choice with what was held back for fear of a marker; None: nothing was."""
         raw = self._extract.close() if self._extract is not None else None
@@ -171,14 +215,14 @@ class ChoiceStream:
         """Nothing but text, or nothing but reasoning: most deltas are."""
         content, thought = members.get("content", _NULL), members.get(CONTENT, _NULL)
         if len(members) == 1 and is_text(content):
-            self._text += len(content) - 2
+            self.text += len(content) - 2
             return raw
         silent = len(members) == 1 or ("content" in members and content in EMPTY_VALUES)
         if not (self._plain and silent and is_text(thought)):
             return None
-        self._text += len(thought) - 2
-        if self._memory is not None:
-            self._memory.add(members)
+        self.text += len(thought) - 2
+        if self.memory is not None:
+            self.memory.add(members)
         return raw[:-1] + b',"reasoning":' + thought + b',"reasoning_details":' + as_details(thought) + b"}"
 
     def _content(self, members: dict[str, bytes], changes: dict[str, bytes | None]) -> bool:
@@ -191,7 +235,7 @@ class ChoiceStream:
                 changes[CONTENT] = parts.reasoning
         if not is_text(content):
             return False
-        self._text += len(content) - 2
+        self.text += len(content) - 2
         self.said = True
         return True
 
@@ -199,9 +243,9 @@ class ChoiceStream:
         told = any([members.get(field, _NULL) not in EMPTY_VALUES for field in FIELDS])
         if told:
             self.said = True
-            self._text += _length(members)
-            if self._memory is not None:
-                self._memory.add(members)
+            self.text += _length(members)
+            if self.memory is not None:
+                self.memory.add(members)
         if self._exclude:
             changes.update({field: None for field in FIELDS if field in members})
             return False
@@ -227,7 +271,7 @@ class ChoiceStream:
         for key, value in members.items():
             if key not in _KNOWN and value not in EMPTY_VALUES:
                 self.said = True
-                self._text += len(value) - 2 if key == "refusal" else 0
+                self.text += len(value) - 2 if key == "refusal" else 0
                 return True
         return False
 
@@ -237,6 +281,11 @@ class ChoiceStream:
                 changes["role"] = None
         elif members.get("role") != _ASSISTANT:
             changes["role"] = _ASSISTANT
+
+
+def _further(choice: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The members of a choice that are passed on as they are."""
+    return {key: value for key, value in choice.items() if key not in _OURS}
 
 
 def _as_delta(message: bytes) -> bytes:

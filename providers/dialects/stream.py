@@ -41,12 +41,12 @@ class Reader:
         self._profile = profile
         self._envelope = envelope
         self._chunks = Chunks(envelope)
-        self._templates = Templates(self._chunks)
         self._sse = EventReader()
         self._choices: dict[bytes, ChoiceStream] = {}
         self._usage: bytes | None = None
         self._held: dict[str, bytes] = {}
         """Top-level members of chunks that were not handed out: they go with the next one that is."""
+        self._templates = Templates(self._chunks, self._sse, self._held)
         self._begun = False
         self._body: list[bytes] | None = None
         self._body_size = 0
@@ -76,6 +76,9 @@ class Reader:
         """See `base.StreamReader`."""
         if self.ended:
             return b""
+        if self._sse.idle and (known := self._templates.known(data)) is not None:
+            self.events += 1
+            return known
         if not self._begun:
             self._sniff(data)
             if self.ended:
@@ -83,7 +86,8 @@ class Reader:
         if self._body is not None:
             self._keep(data)
             return b""
-        return self._take(self._sse.feed(data), at_end=False)
+        whole, rest = self._sse.split(data)
+        return self._each(whole) + self._take(self._sse.rest(rest), at_end=False)
 
     def eof(self) -> bytes:
         """See `base.StreamReader`."""
@@ -132,6 +136,20 @@ class Reader:
             if self._body_size > MAX_ANSWER_BYTES:
                 self._fail(BadAnswer(f"The provider's answer is longer than {MAX_ANSWER_BYTES >> 20} MiB."))
 
+    def _each(self, whole: list[bytes]) -> bytes:
+        """The lines of whole events."""
+        out: list[bytes] = []
+        known_as, after = self._templates.known, self._sse.after
+        for lines in whole:
+            if (known := known_as(lines + after)) is not None:
+                self.events += 1
+                out.append(known)
+            elif (event := self._sse.event(lines)) is not None:
+                out.append(self._event(event, at_end=False))
+                if self.ended:
+                    break
+        return b"".join(out)
+
     def _take(self, events: Iterable[Event], *, at_end: bool) -> bytes:
         out: list[bytes] = []
         for event in events:
@@ -150,6 +168,7 @@ class Reader:
         if not data or data.startswith(b":"):
             return b""  # a keep-alive in disguise
         self.events += 1
+        self._templates.unsettle()
         try:
             if not event.name and (known := self._templates.apply(data)) is not None:
                 return known
@@ -190,16 +209,16 @@ class Reader:
         if more.get("system_fingerprint") == _NULL:
             del more["system_fingerprint"]  # OpenRouter's TypeScript SDK refuses a chunk in which it is null
         if not made:
-            self._held.update(more)
+            self._templates.hold(more)
             if len(self._held) > MOST_MEMBERS:
                 raise ValueError("too many members")
             return b""
         self.started = True
-        if len(choices) == 1 and top.get("usage", _NULL) == _NULL:
+        if len(choices) == 1 and top.get("usage", _NULL) == _NULL and "x_groq" not in top:
             self._templates.learn(data, choices[0], self._choices[_index(choices[0], 0)], more)
         if self._held:
             more = {**self._held, **more}
-            self._held = {}
+            self._held.clear()
         return self._chunks.chunk(made, more)
 
     def _take_choices(self, choices: list[dict[str, bytes]]) -> list[bytes]:

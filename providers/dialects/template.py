@@ -1,18 +1,29 @@
-"""The repeated part of a stream's chunks: where only the delta differs, only the delta is read again."""
+"""The repeated part of a stream's events: where only a text or a delta differs, no more than that is read again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from providers.dialects.delta import ChoiceStream
 from providers.dialects.render import Chunks
 from providers.edit import as_utf8
+from providers.reasoning import FIELDS
+from providers.reasoning_memory import Collector
+from providers.sse import MAX_EVENT_BYTES, EventReader
 
 _NULL = b"null"
 _BEFORE_DELTA = b'"delta":'
 _TRIES = 16
 """Templates learned in a row without one use, after which a stream is taken to have none."""
+_RARELY = 64
+"""A stream that is taken to have no text alone in its deltas is looked at every so many events, for it may change."""
+_MOST_TEXTS = 3
+"""Kinds of events told apart by what is around their text: content, reasoning, arguments."""
+
+_string = msgspec.json.Decoder(str).decode
 
 
 class Template(NamedTuple):
@@ -23,17 +34,65 @@ class Template(NamedTuple):
     choice: ChoiceStream
     before: bytes
     after: bytes
+    members: Mapping[str, bytes]
+    """Of the choice."""
+    more: Mapping[str, bytes]
+    """Further top-level members."""
+
+
+class TextTemplate(msgspec.Struct, frozen=True, gc=False):
+    """An event as the upstream sends it, and as the client gets it, but for its text."""
+
+    start: bytes
+    """Through the quote that opens the text."""
+    end: bytes
+    """From the quote that closes it, through the blank line."""
+    opens: int
+    closes: int
+    """Where the text is in an event, with its quotes."""
+    pieces: list[bytes]
+    """The client's event, split at the text."""
+    choice: ChoiceStream
+    memory: Collector | None
+    """Where reasoning is remembered."""
+    field: str
 
 
 class Templates:
-    """The template of the last chunk that was read in full."""
+    """What the last events looked like that were read in full."""
 
-    __slots__ = ("_chunks", "_template", "_tries")
+    __slots__ = ("_chunks", "_held", "_sse", "_template", "_text_tries", "_texts", "_tries", "_used")
 
-    def __init__(self, chunks: Chunks) -> None:
+    def __init__(self, chunks: Chunks, sse: EventReader, held: dict[str, bytes]) -> None:
+        """`held` are the top-level members that go with the next chunk handed out: that one has no template."""
         self._chunks = chunks
+        self._sse = sse
+        self._held = held
         self._template: Template | None = None
-        self._tries = _TRIES
+        self._texts: list[TextTemplate] = []
+        """The latest first."""
+        self._tries = self._text_tries = _TRIES
+        self._used = False
+
+    def known(self, event: bytes) -> bytes | None:
+        """The client's event for an upstream's, blank line and all, that equals one before it but for its text.
+
+        Sound, because what stands between start and end is one JSON string: no line ends in it, nor anything else.
+        """
+        for known in self._texts:
+            if event.startswith(known.start) and event.endswith(known.end):
+                text = event[known.opens : known.closes]
+                try:
+                    if not _string(text) or len(event) > MAX_EVENT_BYTES:
+                        return None
+                except ValueError:
+                    return None
+                known.choice.text += len(text) - 2
+                if known.memory is not None:
+                    known.memory.add({known.field: text})
+                self._used = True
+                return text.join(known.pieces)
+        return None
 
     def apply(self, data: bytes) -> bytes | None:
         """The client's event for one that equals the last but for its delta; None: it must be read in full.
@@ -46,25 +105,68 @@ class Templates:
         delta = data[len(template.prefix) : -len(template.suffix)]
         if not (delta.startswith(b"{") and delta.endswith(b"}")):
             return None
+        if not delta.isascii():
+            delta = as_utf8(delta)
         try:
-            made = template.choice.delta(delta if delta.isascii() else as_utf8(delta))
+            made = template.choice.delta(delta)
         except ValueError:  # more members than the last chunk had, or a fault: for the full reading to see
             return None
         self._tries = _TRIES
-        return b"" if made is None else template.before + made + template.after
+        if made is None:
+            template.choice.hold(template.members)
+            self.hold(template.more)
+            return b""
+        self._learn_text(delta, template)
+        return template.before + made + template.after
+
+    def hold(self, more: Mapping[str, bytes]) -> None:
+        """Keep top-level members of a chunk that is not handed out for the next one."""
+        if more:
+            self._held.update(more)
+            self.forget()
 
     def forget(self) -> None:
         """Read the next chunk in full."""
         self._template = None
+        self._texts = []
+
+    def unsettle(self) -> None:
+        """An event is read in another way: it may change how the arguments of a call go on."""
+        if self._texts:
+            self._texts = [known for known in self._texts if known.field != "arguments"]
 
     def learn(self, data: bytes, choice: Mapping[str, bytes], stream: ChoiceStream, more: Mapping[str, bytes]) -> None:
         """Remember the surroundings of the only choice of a chunk that carried nothing but its delta."""
         raw = choice.get("delta", b"")
+        if self._used:
+            self._used, self._tries, self._text_tries = False, _TRIES, _TRIES
         if not self._tries or choice.get("finish_reason", _NULL) != _NULL or choice.get("usage", _NULL) != _NULL:
+            return
+        if "x_groq" in choice:
             return
         start = data.find(raw)
         if not raw or data.count(raw) != 1 or not data[:start].rstrip(b" ").endswith(_BEFORE_DELTA):
             return
         self._tries -= 1
         before, after = self._chunks.around(stream.around(choice), more)
-        self._template = Template(data[:start], data[start + len(raw) :], stream, before, after)
+        self._template = Template(data[:start], data[start + len(raw) :], stream, before, after, choice, more)
+        self._learn_text(raw, self._template)
+
+    def _learn_text(self, delta: bytes, template: Template) -> None:
+        """Remember what is around the text of a delta that brings nothing else."""
+        if self._used:
+            self._used, self._text_tries = False, _TRIES
+        self._text_tries -= 1
+        if self._text_tries < 0 and self._text_tries % _RARELY:
+            return
+        parts = template.choice.parts(delta)
+        if parts is None or b"\n" in template.prefix + delta + template.suffix:
+            return
+        start = self._sse.before + template.prefix + parts.before + b'"'
+        end = b'"' + parts.after + template.suffix + self._sse.after
+        first, *others = parts.made
+        pieces = [template.before + first, *others]
+        pieces[-1] += template.after
+        memory = template.choice.memory if parts.field in FIELDS else None
+        text = TextTemplate(start, end, len(start) - 1, 1 - len(end), pieces, template.choice, memory, parts.field)
+        self._texts = [text, *self._texts[: _MOST_TEXTS - 1]]

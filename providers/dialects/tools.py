@@ -85,10 +85,10 @@ class CallStream:
 
     def goes_on(self, delta: bytes) -> bool:
         """Whether a delta is like the one that was learned but for its arguments, and so needs no change."""
-        usual = self._usual
-        if not usual or not delta.startswith(usual) or not delta.endswith(_USUAL_END):
+        parts = self.parts(delta)
+        if parts is None:
             return False
-        arguments = delta[len(usual) : -len(_USUAL_END)]
+        arguments = parts[1]
         try:
             if not arguments.startswith(b'"') or not isinstance(value_of(arguments), str):
                 return False
@@ -96,6 +96,13 @@ class CallStream:
             return False
         self.produced += len(arguments) - 2
         return arguments != b'""'
+
+    def parts(self, delta: bytes) -> tuple[bytes, bytes, bytes] | None:
+        """What is before, in and after the arguments of a delta like the one that was learned."""
+        usual = self._usual
+        if not usual or not delta.startswith(usual) or not delta.endswith(_USUAL_END):
+            return None
+        return usual, delta[len(usual) : -len(_USUAL_END)], _USUAL_END
 
     def learn(self, calls: bytes) -> None:
         """Remember how the delta began that consists of these calls and needed no change."""
@@ -105,6 +112,7 @@ class CallStream:
 
     def delta(self, calls: bytes) -> bytes | None:
         """The `tool_calls` of one delta, or None where it says nothing. Raises ValueError."""
+        self._usual = b""
         items = [self._item(item, members_of(item)) for item in raw_items(calls)]
         fixed = [item for item in items if item is not None]
         return b"[" + b",".join(fixed) + b"]" if fixed else None

@@ -51,6 +51,7 @@ def test_comments_are_counted_and_are_no_events() -> None:
 
 
 def test_names_belong_to_one_event_and_ids_to_none() -> None:
+    assert read(b"event: error\n", b"data: a\n\ndata: b\n\n") == [Event(b"a", b"error"), Event(b"b")]
     assert read(b"id: 7\nevent: error\ndata: a\n\nretry: 1\ndata: b\n\nevent: x\n\ndata: c\n\n") == [
         Event(b"a", b"error"),
         Event(b"b"),
