@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from providers.dialects.base import StreamReader, Tail, Usage
 from providers.edit import changed, members_of
 from providers.errors import Diverged, EmptyAnswer, ProviderError
-from providers.reasoning_memory import Thought
-from providers.splice import raw_items
+from providers.reasoning_memory import MOST_KEPT, Thought, call_ids
+from providers.splice import encode, raw_items
 from router.rescue.compare import Comparison
-from router.rescue.transcript import split
+from router.rescue.transcript import Segment, split
 
 
 class _Shape(NamedTuple):
@@ -28,13 +28,18 @@ class _Shape(NamedTuple):
 class Resumed:
     """`StreamReader` around another one, whose events pass through a comparison."""
 
-    def __init__(self, reader: StreamReader, comparison: Comparison, *, may_be_empty: bool) -> None:
-        """`may_be_empty`: nothing may be left to say."""
+    def __init__(
+        self, reader: StreamReader, comparison: Comparison, said: Sequence[Segment], *, may_be_empty: bool
+    ) -> None:
+        """`said`: what the client has; `may_be_empty`: nothing may be left to say."""
         self._reader = reader
         self._comparison = comparison
         self._may_be_empty = may_be_empty
         self._error: ProviderError | None = None
         self._shape: _Shape | None = None
+        self._reasoning = "".join([segment.text for segment in said if segment.kind == "reasoning"])
+        self._calls = [call.id for segment in said for call in segment.calls.values() if call.id]
+        """Ids that the client has."""
 
     @property
     def events(self) -> int:
@@ -70,7 +75,11 @@ class Resumed:
 
     @property
     def thoughts(self) -> tuple[Thought, ...]:
-        return self._reader.thoughts
+        """The reasoning of the whole answer, under the ids that its client can bring back."""
+        thoughts = self._reader.thoughts
+        if not thoughts and self._calls and 0 < len(self._reasoning) <= MOST_KEPT:  # it was said before, not again
+            thoughts = (Thought((), encode(self._reasoning), None, ()),)
+        return tuple([thought._replace(calls=tuple(self._calls)) for thought in thoughts])
 
     def feed(self, data: bytes) -> bytes:
         """See StreamReader."""
@@ -110,7 +119,10 @@ class Resumed:
         self._shape = _Shape(data, choices[0])
         raw = choice["delta"]
         new = self._comparison.take(raw, members_of(raw))
-        return b"" if new is None else self._shape.event(new)
+        if new is None:
+            return b""
+        self._calls += call_ids(members_of(new).get("tool_calls", b""))
+        return self._shape.event(new)
 
 
 def _without_role(data: bytes) -> bytes:

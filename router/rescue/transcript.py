@@ -36,6 +36,7 @@ class Part:
     kind: Kind
     text: str
     index: int = 0
+    id: str = ""
     name: str = ""
     item: bytes = b""
 
@@ -44,6 +45,7 @@ class Part:
 class Call:
     """A tool call, as far as it came."""
 
+    id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
 
@@ -65,6 +67,7 @@ class Segment:
             self.pieces.append(part.text)
             return
         call = self.calls.setdefault(part.index, Call())
+        call.id = call.id or part.id
         call.name = call.name or part.name
         call.arguments.append(part.text)
 
@@ -225,11 +228,13 @@ def _call(item: bytes) -> Part:
     _must_be_known(members, _CALL)
     _must_be_known(function, _FUNCTION)
     name, arguments = function.get("name", _NULL), function.get("arguments", _NULL)
+    id_ = members.get("id", _NULL)
     index = value_of(members.get("index", b"0"))
     return Part(
         kind="calls",
         text="" if arguments == _NULL else _text(arguments),
         index=index if isinstance(index, int) else 0,
+        id="" if id_ == _NULL else _text(id_),
         name="" if name == _NULL else _text(name),
         item=item,
     )

@@ -44,13 +44,14 @@ class Replay:
     corrected = False
 
     def __init__(self, said: Sequence[Segment]) -> None:
+        self._said = said
         self._comparison = Replayed(said)
 
     def call(self, call: Call) -> Call:
         return call
 
     def reader(self, reader: StreamReader) -> StreamReader:
-        return Resumed(reader, self._comparison, may_be_empty=False)
+        return Resumed(reader, self._comparison, self._said, may_be_empty=False)
 
 
 class Continue:
@@ -58,9 +59,10 @@ class Continue:
 
     how = "continue"
 
-    def __init__(self, body: JsonObject, text: str, blank: str) -> None:
+    def __init__(self, body: JsonObject, said: Sequence[Segment], text: str, blank: str) -> None:
         """`blank`: the white space that follows `text` at the client, and is not sent."""
         self._body = body
+        self._said = said
         self._comparison = Continued(text, blank)
 
     @property
@@ -71,7 +73,7 @@ class Continue:
         return structs.replace(call, body=self._body)
 
     def reader(self, reader: StreamReader) -> StreamReader:
-        return Resumed(reader, self._comparison, may_be_empty=True)
+        return Resumed(reader, self._comparison, self._said, may_be_empty=True)
 
 
 def ways(
@@ -96,4 +98,4 @@ def _continue(
     whole = said[-1].text
     text = whole.rstrip() if prefix.trims else whole
     asked = continued(body, Begun(text, said[0].text if len(said) > 1 else "", tokens), prefix) if text else None
-    return None if asked is None else Continue(asked, text, whole[len(text) :])
+    return None if asked is None else Continue(asked, said, text, whole[len(text) :])

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from providers.sandbox import Answer, Sandbox, ToolCall, server_error
+from providers.sandbox import Answer, Cut, Sandbox, ToolCall, server_error
 from tests.e2e.harness import Bench, Offer
 from tests.e2e.talk import Said, ask, post
+from tests.e2e.test_rescue import PREFIXES, held_calls
 
 THOUGHT = 'Two cities — "京都" and\nZürich.'
 CALL = Answer(content="", reasoning=THOUGHT, tool_calls=(ToolCall("weather", '{"city": "京都"}', id="call_1"),))
@@ -80,6 +81,32 @@ async def test_one_clients_memory_is_not_anothers(bench: Bench) -> None:
     assert assistant(box)["reasoning_content"].strip() == ""
     assert (await post(gateway, second, authorization=f"Bearer {secrets['ONE']}")).status == 200
     assert assistant(box)["reasoning_content"] == THOUGHT
+
+
+def answer_of(name: str) -> Answer:
+    """What every provider says, under call ids of its own."""
+    calls = [ToolCall("weather", f'{{"city": "{city}"}}', id=f"{name}_{city}") for city in ("京都", "Zürich")]
+    return Answer(content="I shall look at both.", reasoning=THOUGHT, tool_calls=tuple(calls), fragment=4)
+
+
+@pytest.mark.parametrize("second", ["moonshot", "cometapi"])  # one carries on, the other says all of it again
+async def test_reasoning_of_a_rescued_answer_is_restored_by_the_ids_its_client_saw(bench: Bench, second: str) -> None:
+    one, two = await bench.box("moonshot"), await bench.box(second)
+    offers = [Offer(one, "first"), Offer(two, "second", endpoint={"prefix": PREFIXES[second]})]
+    never = {"breaker_failures": 1000, "outage_min": 10**6}
+    gateway = await bench.gateway(offers, preferences={"default": {"order": ["first"]}}, health=never)
+    for at in range(1, sum(1 for _ in answer_of("one").deltas()) + 1):
+        one.script(Cut(at, of=answer_of(f"one{at}")))
+        two.answer(answer_of(f"two{at}"))
+        said = await first_turn(gateway, True)
+        assert said.broke is None, at
+        calls = held_calls(said)
+        for kept in ([calls[0]], [calls[1]]):  # each by itself, so that neither is found by the other
+            results = [{**RESULT, "tool_call_id": call["id"]} for call in kept]
+            bare = {**BARE, "tool_calls": kept}
+            one.script(Answer(content="4 °C"))
+            assert (await post(gateway, ask(messages=[USER, bare, *results], tools=TOOLS))).status == 200
+            assert assistant(one)["reasoning_content"] == THOUGHT, (at, kept)
 
 
 SIGNED = [
