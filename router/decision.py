@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from providers.errors import (
     BadCredentials,
@@ -44,15 +46,14 @@ class Rescued:
         return (self.how, self.result) == ("replay", "diverged")
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(Struct):
     """The plan, the attempts made on it so far, and what became of a stream that broke."""
 
     ask: Ask
     plan: Plan
-    attempts: list[Outcome] = field(default_factory=list)
+    attempts: list[Outcome] = []
     selected: Endpoint | None = None
-    rescues: list[Rescued] = field(default_factory=list)
+    rescues: list[Rescued] = []
     received: float = 0.0
     """When the request arrived, on the loop's clock."""
 
@@ -84,9 +85,8 @@ class Decision:
     def rows(self) -> list[dict[str, Any]]:
         """Every endpoint, those of the plan in its order, then those that are not in it."""
         plan, selected = self.plan, self.selected
-        chance = plan.chances().get
         rows = [
-            _row(one.endpoint, selected, one.expected_cost, chance(one.endpoint, 0.0), None, one.demoted_by)
+            _row(one.endpoint, selected, one.expected_cost, one.chance, None, one.demoted_by)
             for stage in plan.stages
             for one in stage.candidates
         ]

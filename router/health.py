@@ -164,8 +164,10 @@ class Health:
         the last resort and for a retry of the endpoint that just failed: it overrides all but a probe under
         way, so a panic is never a herd, and `max_concurrency`, which is the operator's word.
         """
-        facts, now = self.facts(endpoint), self._clock()
-        if facts.clear_until > now:
+        now, facts = self._clock(), self._facts.get(endpoint.key)
+        if facts is None:
+            facts = self.facts(endpoint)
+        elif facts.clear_until > now:
             facts.account.in_flight += 1
             return Ticket(endpoint, False)
         account, probe = facts.account, facts.ejected_until is not None
@@ -185,14 +187,15 @@ class Health:
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """Give a ticket back with what became of it. Exactly once."""
-        facts, now, error = self.facts(ticket.endpoint), self._clock(), outcome.error
+        facts, now, error = self._facts[ticket.endpoint.key], self._clock(), outcome.error
         facts.account.in_flight -= 1
         if ticket.probe:
             facts.probing = False
             self.probed(ticket.endpoint.key)
         if error is None:
             self._timed(facts, outcome, now)
-            self._alive(ticket, facts)
+            if facts.failures or facts.ejections or ticket.probe:
+                self._alive(ticket, facts)
             facts.account.aside_until, facts.account.aside_reason = 0.0, None
             facts.succeeded(now)
         elif not isinstance(error, Cancelled):

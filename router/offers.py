@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+
+from msgspec import Struct
 
 from config.preferences import Preferences
 from config.schema import PreferenceSets
@@ -14,6 +15,14 @@ from router.exclusion import Sieve, sieve
 from router.preferences import Effective, for_model, merge
 
 
+class Choice(Struct, frozen=True, eq=False, gc=False):
+    """The models of a request in order; never empty."""
+
+    models: tuple[str, ...]
+    """Catalogue ids."""
+    sieves: tuple[Sieve, ...]
+
+
 class Offers:
     """One configuration's. Requests without preferences of their own are looked through once a name."""
 
@@ -22,10 +31,10 @@ class Offers:
         self._sets = preferences
         self._preferences: dict[str, Effective] = {}
         """By model id."""
-        self._plain: dict[str, tuple[Sieve, ...]] = {}
+        self._plain: dict[str, Choice] = {}
         """By name as clients write it; only names that are known, so there are no more than a few a model."""
 
-    def of(self, ask: Ask) -> Sequence[Sieve]:
+    def of(self, ask: Ask) -> Choice:
         """The models of a request in order: those it names, else its model and the catalogue's fallbacks for it.
 
         Raises UnknownModel.
@@ -33,10 +42,12 @@ class Offers:
         name, plain = ask.models[0], not ask.named_fallbacks and ask.preferences is NO_PREFERENCES
         if plain and (found := self._plain.get(name)) is not None:
             return found
-        sieves = tuple([self._sieve(resolved, ask.preferences) for resolved in resolve(ask, self._catalogue)])
+        models = resolve(ask, self._catalogue)
+        sieves = [self._sieve(resolved, ask.preferences) for resolved in models]
+        choice = Choice(tuple([one.model.id for one in models]), tuple(sieves))
         if plain:
-            self._plain[name] = sieves
-        return sieves
+            self._plain[name] = choice
+        return choice
 
     def _sieve(self, resolved: Resolved, preferences: Preferences) -> Sieve:
         model = resolved.model

@@ -16,7 +16,7 @@ from router.exclusion import Need, Rule, Sieve, exclusion, in_force
 from router.facts import Standing, Tier
 from router.learned import Learned, nothing
 from router.offers import Offers
-from router.policy import REGISTRY, Candidate
+from router.policy import REGISTRY, Candidate, Policy
 from router.preferences import Effective
 from router.speed import Spread
 
@@ -75,21 +75,6 @@ class Plan(Struct, frozen=True, eq=False, gc=False):
     rules: Effective
     """Of the first model that has anyone."""
 
-    def firsts(self) -> Sequence[float]:
-        """Of each that may be tried first its chance of it, 0 to 1; they begin the first stage, in its order."""
-        if not self.stages:
-            return ()
-        _, shares = next(iter(self.stages[0].batches()))
-        return shares
-
-    def chances(self) -> dict[Endpoint, float]:
-        """Each endpoint's chance of being tried first, 0 to 1; those with none are left out."""
-        return {
-            one.endpoint: share
-            for stage in self.stages[:1]
-            for one, share in zip(stage.candidates, self.firsts(), strict=False)
-        }
-
 
 def anything(model_id: str) -> bool:
     """For planning without a key."""
@@ -124,12 +109,12 @@ _Group = tuple[Sieve, list[Candidate]]
 def make(ask: Ask, context: Context) -> Plan:
     """Plan a request. Raises UnknownModel."""
     excluded: list[Excluded] = []
-    sieves = context.offers.of(ask)
-    groups = [(among, _judge(ask, among, context, excluded)) for among in sieves]
-    stages = _stages(groups, context)
-    rules = sieves[0].rules
+    choice = context.offers.of(ask)
+    rules = choice.sieves[0].rules
+    groups = [(among, _judge(ask, among, context, excluded)) for among in choice.sieves]
+    stages = _stages(choice.models, groups, context)
     return Plan(
-        tuple([among.model for among in sieves]),
+        choice.models,
         "order" if rules.order else rules.sort or ("price" if context.draw == "weighted" else context.draw),
         stages,
         excluded,
@@ -240,27 +225,37 @@ def _misses(measured: Spread | None, wanted: Percentiles, *, above: bool) -> boo
     return any(cutoff is not None and (figure < cutoff if above else figure > cutoff) for figure, cutoff in pairs)
 
 
-def _stages(groups: list[_Group], context: Context) -> tuple[Stage, ...]:
-    among, draw = groups[0][0], context.draw
-    if among.rules.across_models:
-        models = tuple([one.model for one, _ in groups])
+def _stages(models: tuple[str, ...], groups: list[_Group], context: Context) -> tuple[Stage, ...]:
+    rules, stages = groups[0][0].rules, []
+    if rules.across_models:
         everyone = [candidate for _, candidates in groups for candidate in candidates]
-        return (Stage(models, _ordered(everyone, among.rules, context), among.rules, draw),) if everyone else ()
-    return tuple(
-        [
-            Stage((among.model,), _ordered(candidates, among.rules, context), among.rules, draw)
-            for among, candidates in groups
-            if candidates
-        ]
-    )
+        stages += (
+            [Stage(models, _ordered(everyone, rules, context, first=True), rules, context.draw)] if everyone else []
+        )
+    else:
+        for among, candidates in groups:
+            if candidates:
+                order = _ordered(candidates, among.rules, context, first=not stages)
+                stages.append(Stage((among.model,), order, among.rules, context.draw))
+    return tuple(stages)
 
 
-def _ordered(candidates: list[Candidate], rules: Effective, context: Context) -> tuple[Candidate, ...]:
-    """Those named in `order` first, as named; then group by group, the least demoted first."""
+def _ordered(candidates: list[Candidate], rules: Effective, context: Context, *, first: bool) -> tuple[Candidate, ...]:
+    """Those named in `order` first, as named; then group by group, the least demoted first. `first`: of these one is
+    tried first."""
     order: list[Candidate] = []
     for batch, policy in _batches(candidates, rules, context.draw):
-        order += REGISTRY[policy].order(batch, context.rng) if len(batch) > 1 else batch
+        if batch:
+            order += _drawn(batch, REGISTRY[policy], context.rng, first=first and not order)
     return tuple(order)
+
+
+def _drawn(batch: list[Candidate], policy: Policy, rng: Random, *, first: bool) -> list[Candidate]:
+    chances = policy.chances(batch)
+    if first:
+        for one, chance in zip(batch, chances, strict=True):
+            one.chance = chance
+    return policy.order(batch, chances, rng)
 
 
 def _batches(candidates: list[Candidate], rules: Effective, draw: str) -> Iterable[tuple[list[Candidate], str]]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from providers.splice import encode
 from router.decision import Decision, Rescued
-from router.plan import Stage
-from router.policy.weighted import ERROR_PENALTY, FREE
 from router.state.values import AttemptRow, Row
 
 Planned = tuple[str, str, str, float, float, tuple[str, ...]]
-"""An endpoint of the plan: provider's name, model, tag, expected cost, error rate, what demoted it."""
+"""An endpoint of the plan: provider's name, model, tag, expected cost, chance of being first, what demoted it."""
 Excluded = tuple[str, str, str, float, str]
 """One that was left out: provider's name, model, tag, expected cost, why."""
 
@@ -25,10 +23,6 @@ class Kept(msgspec.Struct, array_like=True, frozen=True, gc=False):
     asked: str
     """The model as the client wrote it."""
     strategy: str
-    drawn: int
-    """How many of `planned` were drawn from by the default draw alone, so that cost and error rate say the chances."""
-    firsts: Sequence[float]
-    """Else the chances of being tried first, of those that begin `planned`."""
     planned: list[Planned]
     excluded: list[Excluded]
     rescues: list[Rescued]
@@ -38,36 +32,18 @@ class Kept(msgspec.Struct, array_like=True, frozen=True, gc=False):
 _decode = msgspec.json.Decoder(Kept).decode
 
 
+_ENDPOINT = ("endpoint.provider.name", "endpoint.model_id", "endpoint.tag", "expected_cost")
+_PLANNED = attrgetter(*_ENDPOINT, "chance", "demoted_by")
+_EXCLUDED = attrgetter(*_ENDPOINT, "reason")
+
+
 def kept(decision: Decision) -> msgspec.Raw:
     """What a row is to hold of a decision."""
     ask, plan = decision.ask, decision.plan
-    planned: list[Planned] = []
-    for stage in plan.stages:
-        planned += [
-            (at.provider.name, at.model_id, at.tag, one.expected_cost, one.standing.error_rate, one.demoted_by)
-            for one in stage.candidates
-            for at in (one.endpoint,)
-        ]
-    excluded = [
-        (at.provider.name, at.model_id, at.tag, one.expected_cost, one.reason)
-        for one in plan.excluded
-        for at in (one.endpoint,)
-    ]
-    drawn = _drawn(plan.stages[0]) if plan.stages else 0
-    firsts = () if drawn else plan.firsts()
-    rescues, ignored = decision.rescues, ask.unknown_preferences
-    return msgspec.Raw(encode(Kept(ask.models[0], plan.strategy, drawn, firsts, planned, excluded, rescues, ignored)))
-
-
-def _drawn(stage: Stage) -> int:
-    """How many of a stage are drawn from at once by the default draw; 0: it is not so simple."""
-    rules, candidates = stage.rules, stage.candidates
-    if stage.draw != "weighted" or rules.order or rules.sort:
-        return 0
-    for one in candidates:
-        if one.severity or one.sticky:
-            return 0
-    return len(candidates)
+    planned = [one for stage in plan.stages for one in map(_PLANNED, stage.candidates)]
+    excluded = list(map(_EXCLUDED, plan.excluded))
+    whole = Kept(ask.models[0], plan.strategy, planned, excluded, decision.rescues, ask.unknown_preferences)
+    return msgspec.Raw(encode(whole))
 
 
 def metadata(row: Row) -> msgspec.Raw:
@@ -76,12 +52,9 @@ def metadata(row: Row) -> msgspec.Raw:
     if not bytes(raw).startswith(b"["):
         return raw
     held = _decode(raw)
-    chances = held.firsts or _chances(held.planned[: held.drawn])
     endpoints = [
         _endpoint(row, (provider, model, tag), cost, chance, None, demoted_by)
-        for (provider, model, tag, cost, _, demoted_by), chance in zip(
-            held.planned, [*chances, *[0.0] * len(held.planned)], strict=False
-        )
+        for provider, model, tag, cost, chance, demoted_by in held.planned
     ]
     endpoints += [
         _endpoint(row, (provider, model, tag), cost, 0.0, reason, ())
@@ -102,12 +75,6 @@ def metadata(row: Row) -> msgspec.Raw:
     if held.ignored:
         value["ignored_preferences"] = held.ignored
     return msgspec.Raw(encode(value))
-
-
-def _chances(drawn: Sequence[Planned]) -> list[float]:
-    """As router.policy.weighted has them."""
-    shares = [max(cost * (1 + ERROR_PENALTY * errors), FREE) ** -2 for _, _, _, cost, errors, _ in drawn]
-    return [share / sum(shares) for share in shares]
 
 
 def _endpoint(

@@ -43,13 +43,6 @@ amount of traffic no matter what"."""
 class Balanced:
     """Draws one after another; every further draw is among those left, by their shares among themselves."""
 
-    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
-        left, order = list(candidates), []
-        while len(left) > 1:
-            drawn = rng.choices(range(len(left)), self.chances(left))[0]
-            order.append(left.pop(drawn))
-        return order + left
-
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
         scores = _scores(candidates)
         best = min(scores)
@@ -58,6 +51,14 @@ class Balanced:
         kept = min(EXPLORATION, MOST_EXPLORATION / len(candidates))
         drawn = 1 - kept * len(candidates)
         return [kept + drawn * weight / total for weight in weights]
+
+    def order(self, candidates: Sequence[Candidate], chances: Sequence[float], rng: Random) -> list[Candidate]:
+        left, order = list(candidates), []
+        while len(left) > 1:
+            drawn = rng.choices(range(len(left)), chances)[0]
+            order.append(left.pop(drawn))
+            chances = self.chances(left)
+        return order + left
 
 
 def _scores(candidates: Sequence[Candidate]) -> list[float]:

@@ -12,7 +12,7 @@ from router.catalogue import Endpoint
 from router.facts import Standing
 
 
-class Candidate(Struct, frozen=True, gc=False):
+class Candidate(Struct, gc=False):
     """An endpoint that may serve the request."""
 
     endpoint: Endpoint
@@ -24,13 +24,17 @@ class Candidate(Struct, frozen=True, gc=False):
     """How far back it goes; see router.plan.DEMOTIONS."""
     sticky: bool = False
     """It has this conversation in its cache."""
+    chance: float = 0.0
+    """Of being tried first of all, 0 to 1, as it was before the draw."""
 
 
 class Policy(Protocol):
     """Orders candidates that are otherwise alike. Holds no state; `rng` is the only source of chance."""
 
-    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]: ...
-
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
-        """Each candidate's chance of being first; they sum to 1."""
+        """Each candidate's chance of being first; they sum to 1. There must be one at least."""
+        ...
+
+    def order(self, candidates: Sequence[Candidate], chances: Sequence[float], rng: Random) -> list[Candidate]:
+        """All of them; `chances` as told above."""
         ...

@@ -16,12 +16,12 @@ class Ordered:
 
     figure: Callable[[Candidate], float]
 
-    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
-        return sorted(candidates, key=self.figure)
-
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
         first = min(candidates, key=self.figure)
         return [float(candidate is first) for candidate in candidates]
+
+    def order(self, candidates: Sequence[Candidate], chances: Sequence[float], rng: Random) -> list[Candidate]:
+        return sorted(candidates, key=self.figure)
 
 
 def _expected_cost(candidate: Candidate) -> float:

@@ -35,14 +35,14 @@ def weights(candidates: Sequence[Candidate]) -> list[float]:
 class Weighted:
     """Draws one after another without putting back, so that every retry is a fresh draw among those left."""
 
-    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
-        # A race of exponential clocks ends in the same order as one draw after another, and needs no sums, which
-        # prices many orders of magnitude apart would spoil.
-        random = rng.random
-        arrival = [-log(1.0 - random()) / weight for weight in weights(candidates)]
-        return list(map(candidates.__getitem__, sorted(range(len(arrival)), key=arrival.__getitem__)))
-
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
         shares = weights(candidates)
         total = sum(shares)
         return [share / total for share in shares]
+
+    def order(self, candidates: Sequence[Candidate], chances: Sequence[float], rng: Random) -> list[Candidate]:
+        # A race of exponential clocks ends in the same order as one draw after another, and needs no sums, which
+        # prices many orders of magnitude apart would spoil.
+        random = rng.random
+        arrival = [-log(1.0 - random()) / chance for chance in chances]
+        return list(map(candidates.__getitem__, sorted(range(len(arrival)), key=arrival.__getitem__)))

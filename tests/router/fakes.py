@@ -7,6 +7,7 @@ import selectors
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isclose
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -131,6 +132,15 @@ def tags(plan: Plan) -> list[str]:
 
 def reasons(plan: Plan) -> dict[str, str]:
     return {one.endpoint.tag: one.reason for one in plan.excluded}
+
+
+def first_chances(plan: Plan) -> dict[Endpoint, float]:
+    """Each endpoint's chance of being tried first, those of the first batch only."""
+    if not plan.stages:
+        return {}
+    batch, shares = next(iter(plan.stages[0].batches()))
+    assert all(isclose(one.chance, share) for one, share in zip(batch, shares, strict=True)), "as before the draw"
+    return {one.endpoint: share for one, share in zip(batch, shares, strict=True)}
 
 
 def demotions(plan: Plan) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from router.ask import MAX_COUNT, MAX_DEPTH, MAX_KEYS, Ask, parse
 from router.errors import BadRequest
 from router.plan import make
-from tests.router.fakes import MODEL, offer, world
+from tests.router.fakes import MODEL, first_chances, offer, world
 
 VALID: dict[str, Any] = {
     "model": MODEL,
@@ -263,7 +263,7 @@ def handled(data: bytes) -> None:
         plan = make(ask, w.context())
     except BadRequest:
         return
-    plan.chances()
+    first_chances(plan)
 
 
 @given(PATHS, VALUES)

@@ -15,7 +15,7 @@ from router.plan import make
 from router.policy import REGISTRY, STRATEGIES, Candidate
 from router.policy.balanced import EDGE, EXPLORATION, MOST_EXPLORATION, Balanced
 from router.speed import Spread
-from tests.router.fakes import ask, offer, world
+from tests.router.fakes import ask, first_chances, offer, world
 
 POLICY = Balanced()
 ENDPOINT = world(offer("a")).endpoint("a")
@@ -96,7 +96,7 @@ def test_an_endpoint_that_nobody_measured_starts_as_a_typical_peer_and_moves_to_
 def test_draws_follow_the_shares_and_a_retry_the_shares_of_those_left() -> None:
     some = [candidate(1.0), candidate(1.1), candidate(1.2)]
     rng = Random(5)
-    drawn = [POLICY.order(some, rng) for _ in range(4_000)]
+    drawn = [POLICY.order(some, POLICY.chances(some), rng) for _ in range(4_000)]
     firsts = Counter(some.index(order[0]) for order in drawn)
     assert [firsts[index] / 4_000 for index in range(3)] == pytest.approx(POLICY.chances(some), abs=0.03)
     after_first = Counter(some.index(order[1]) for order in drawn if order[0] is some[0])
@@ -111,7 +111,7 @@ def test_the_file_chooses_the_strategy_and_order_and_sort_overrule_it() -> None:
 
     def chances(strategy: str, **provider: object) -> dict[str, float]:
         plan = make(ask(provider=provider), replace(w.context(), draw=STRATEGIES[strategy]))
-        return {endpoint.tag: round(share, 2) for endpoint, share in plan.chances().items()}
+        return {endpoint.tag: round(share, 2) for endpoint, share in first_chances(plan).items()}
 
     assert chances("price")["cheap"] > 0.6
     assert chances("balanced")["fast"] > 0.95
