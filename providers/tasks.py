@@ -18,6 +18,16 @@ def spawn(coro: Coroutine[object, object, None], name: str) -> asyncio.Task[None
     return task
 
 
+def serve(
+    loop: asyncio.AbstractEventLoop, coro: Coroutine[object, object, None], held: set[asyncio.Task[None]]
+) -> None:
+    """The same with the least work, for a server's requests: `coro` sees to its own failures, and whoever has `held`
+    waits for it."""
+    task = loop.create_task(coro)
+    held.add(task)
+    task.add_done_callback(held.discard)
+
+
 def _done(task: asyncio.Task[None]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:

@@ -55,7 +55,7 @@ HOMES = {
     "prometheus_client": ("router.metrics",),
     "opentelemetry": ("router.spans",),
     "starlette": ("router.edge",),
-    "uvicorn": ("router.edge.door", "router.edge.wire", "router.cli"),
+    "uvicorn": ("router.edge.door", "router.cli"),
     "yaml": ("config",),
     "jinja2": ("router.dashboard",),
     "click": ("router.cli", "providers.sandbox.__main__"),

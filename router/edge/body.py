@@ -25,7 +25,9 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], most: int, wire
     if declared.isdigit() and int(declared) > most:
         raise _too_large(most)
     arrived = wire.body() if wire is not None else None
-    if arrived is not None and len(arrived) <= most:
+    if arrived is not None:
+        if len(arrived) > most:
+            raise _too_large(most)
         return arrived
     try:
         async with asyncio.timeout(BODY_SECONDS):

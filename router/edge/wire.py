@@ -1,90 +1,149 @@
-"""Answers written straight to the connection: what ASGI's messages say, without the messages."""
+"""A request and its answer on the connection itself: what ASGI's messages say, without the messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from router.edge.asgi import Header
 
 EXTENSION = "turnout.wire"
 """In the scope's extensions: the request's `Wire`. Our server provides it; under any other there is `send`."""
 
-_OK = b"HTTP/1.1 200 OK\r\n"
 
+class Line(Protocol):
+    """The connection, as its requests see it."""
 
-class Wire:
-    """One request with a body and its 200, in place of `receive` and `send`. Mix neither with them."""
-
-    __slots__ = ("_cycle",)
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-
-    def body(self) -> bytes | None:
-        """The request's body, if it has all arrived; else it is to be received."""
-        cycle = self._cycle
-        if cycle.more_body or cycle.disconnected:
-            return None
-        # While nothing is read from a connection its end is not seen.
-        cycle.flow.resume_reading()
-        return bytes(cycle.body)
-
-    async def respond(self, headers: Iterable[Header], body: bytes) -> None:
-        """The complete response; `headers` are lower-case, without line breaks and a length."""
-        if await self._writable():
-            head = self._head(headers)
-            self._cycle.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-            self._complete()
-
-    def begin(self, headers: Iterable[Header], data: bytes) -> bool:
-        """The head of a response of unknown length, and its first bytes; see `push`."""
-        cycle = self._cycle
-        if cycle.disconnected:
-            return False
-        head = self._head(headers)
-        cycle.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(data), data))
-        return not cycle.flow.write_paused
-
-    def push(self, data: bytes) -> bool:
-        """Further bytes, not none. False: the client does not keep up (wait until it has `drained`), or is gone."""
-        cycle = self._cycle
-        if cycle.disconnected:
-            return False
-        cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        return not cycle.flow.write_paused
+    transport: asyncio.Transport
+    writing_paused: bool
+    """The client does not keep up."""
 
     async def drained(self) -> None:
         """Wait until the client keeps up, or is gone."""
-        await self._writable()
+
+    def resume_reading(self) -> None: ...
+
+    def ok(self) -> bytes:
+        """How the head of a 200 begins, `defaults` included."""
+
+    def defaults(self) -> bytes:
+        """The header fields of every answer."""
+
+    def finished(self) -> None:
+        """The request in turn has its whole answer."""
+
+    def break_off(self, started: bool) -> None:
+        """The request in turn will have none: say so, if its answer has not `started`, and close."""
+
+
+class Wire:
+    """One request with a body, and its 200, in place of `receive` and `send`. Mix neither with them."""
+
+    # What has not been set on the instance is as most requests have it all along.
+    gone = False
+    """The client has left."""
+    started = False
+    """The answer's head is written."""
+    answered = False
+    """The answer is."""
+    arriving = True
+    """More of the request's body is to come."""
+    unread: bytes | bytearray = b""
+    """What has come of it."""
+    waits_to_send = False
+    """The client holds its body back until it is told to go on (Expect: 100-continue)."""
+    on_left: Callable[[], None] | None = None
+    """Called when the client leaves."""
+    news: asyncio.Event | None = None
+    """Of the body, and of the end of the request; where someone waits for them."""
+
+    def __init__(self, line: Line, headers: dict[bytes, bytes], keep_alive: bool) -> None:
+        """`headers` by lower-case name, of a repeated one the last value."""
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self._line = line
+
+    def body(self) -> bytes | None:
+        """The request's body, if it has all arrived; else it is to be received."""
+        if self.arriving or self.gone:
+            return None
+        # While nothing is read from a connection its end is not seen.
+        self._line.resume_reading()
+        return self.take()
+
+    def take(self) -> bytes:
+        """What has come of the body and was not taken yet."""
+        unread, self.unread = self.unread, b""
+        return bytes(unread)
+
+    def feed(self, data: bytes) -> None:
+        """More of the body has come."""
+        if not self.unread:
+            self.unread = data
+        else:
+            if isinstance(self.unread, bytes):
+                self.unread = bytearray(self.unread)
+            self.unread += data
+        self.tell()
+
+    def tell(self) -> None:
+        """Wake who waits for news."""
+        if self.news is not None:
+            self.news.set()
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self.gone = True
+        self.tell()
+        if self.on_left is not None:
+            self.on_left()
+
+    async def respond(self, headers: Iterable[Header], body: bytes) -> None:
+        """The complete response; `headers` are lower-case, without line breaks and a length."""
+        if self._line.writing_paused:
+            await self._line.drained()
+        if not self.gone:
+            head = self._head(headers)
+            self._line.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+            self.complete()
+
+    def begin(self, headers: Iterable[Header], data: bytes) -> bool:
+        """The head of a response of unknown length, and its first bytes; see `push`."""
+        if self.gone:
+            return False
+        head = self._head(headers)
+        self._line.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(data), data))
+        return not self._line.writing_paused
+
+    def push(self, data: bytes) -> bool:
+        """Further bytes, not none. False: the client does not keep up (wait until it has `drained`), or is gone."""
+        if self.gone:
+            return False
+        self._line.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return not self._line.writing_paused
+
+    async def drained(self) -> None:
+        """Wait until the client keeps up, or is gone."""
+        await self._line.drained()
 
     def end(self) -> None:
         """No more bytes."""
-        if not self._cycle.disconnected:
-            self._cycle.transport.write(b"0\r\n\r\n")
-            self._complete()
-
-    async def _writable(self) -> bool:
-        """Waits while the client does not keep up; False where it is gone."""
-        cycle = self._cycle
-        if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
-        return not cycle.disconnected
+        if not self.gone:
+            self._line.transport.write(b"0\r\n\r\n")
+            self.complete()
 
     def _head(self, headers: Iterable[Header]) -> bytes:
-        cycle = self._cycle
-        cycle.response_started = True
-        cycle.waiting_for_100_continue = False
-        lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
-        if not cycle.keep_alive:
+        self.started = True
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        if not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        return _OK + b"".join(lines)
+        return self._line.ok() + b"".join(lines)
 
-    def _complete(self) -> None:
-        cycle = self._cycle
-        cycle.response_complete = True
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
-        cycle.on_response()
+    def complete(self) -> None:
+        """The answer is whole."""
+        self.answered = True
+        self.tell()
+        if not self.keep_alive:
+            self._line.transport.close()
+        self._line.finished()
