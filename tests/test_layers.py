@@ -49,7 +49,7 @@ HOMES = {
     "httpx_aiohttp": ("providers.transport",),
     "aiohttp": ("providers.transport",),
     "h2": ("providers.transport",),
-    "httptools": ("providers.transport.connection", "router.edge.door", "providers.sandbox"),
+    "httptools": ("providers.transport.connection", "router.edge.door", "router.edge.heads", "providers.sandbox"),
     "redis": ("router.state",),
     "tenacity": ("router.retry",),
     "prometheus_client": ("router.metrics",),

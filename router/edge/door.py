@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from typing import Any, cast
-from urllib.parse import unquote
 
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
@@ -17,32 +15,22 @@ from providers import tasks
 from router.edge import errors
 from router.edge.asgi import Scope
 from router.edge.exchange import Exchange, status_line
+from router.edge.heads import MAX_HEAD_BYTES, MAX_HEADERS, Refusal, check_size, invalid, target, too_large
+from router.edge.socket import NEVER, Socket
 from router.edge.wire import EXTENSION
 from router.errors import ApiError, BadRequest
 
-MAX_HEAD_BYTES = 64 * 1024
-MAX_HEADERS = 200
 HEAD_SECONDS = 10.0
 MAX_UNREAD = 64 * 1024
 """Bytes of a body that may lie unread before the client is made to wait."""
 MAX_WAITING = 32
 """Requests sent behind one that is being answered, before the client is made to wait."""
-_NEVER = math.inf
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
-class _Refusal(Exception):
-    """Raised inside the parser's callbacks; says what to answer before the connection is closed."""
-
-    def __init__(self, error: BadRequest) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-class Door(asyncio.Protocol):
+class Door(Socket):
     """One client's connection: its requests, one after another, each run as an `Exchange`. What uvicorn's server asks
     of its protocols is here under the names it uses."""
-
-    transport: asyncio.Transport
 
     def __init__(
         self,
@@ -51,18 +39,17 @@ class Door(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._loop = _loop or asyncio.get_running_loop()
+        super().__init__(_loop or asyncio.get_running_loop(), config.timeout_keep_alive)
         self._app = config.loaded_app
-        self._keep_seconds = config.timeout_keep_alive
         self._server = server_state
         self._app_state = app_state
         self._parser = _parser(self)
-        self.writing_paused = self._reading_paused = False
-        self._writable: asyncio.Event | None = None
         self._current: Exchange | None = None
         """Being answered."""
         self._arriving: Exchange | None = None
         """The one whose body is being read."""
+        self._resumed: Exchange | None = None
+        """Whose body is only now to be read."""
         self._waiting: deque[tuple[Exchange, Scope]] = deque()
         """Sent behind the current one, which they wait for."""
         self._refused: ApiError | None = None
@@ -70,35 +57,30 @@ class Door(asyncio.Protocol):
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._read = self._unproductive = self._carried = 0
-        self._deadline = _NEVER
         self._hurried = True
-        self._timer: asyncio.TimerHandle | None = None
         self._defaults_of: object = None
         self._defaults = b""
 
     # What asyncio and the server call
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        super().connection_made(transport)
         self._server.connections.add(cast(Any, self))
         self._scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
-            "server": get_local_addr(transport),
-            "client": get_remote_addr(transport),
-            "scheme": "https" if is_ssl(transport) else "http",
+            "server": get_local_addr(self.transport),
+            "client": get_remote_addr(self.transport),
+            "scheme": "https" if is_ssl(self.transport) else "http",
             "root_path": "",
         }
-        self._close_at(self._loop.time() + HEAD_SECONDS)
+        self.close_at(self.loop.time() + HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(cast(Any, self))
-        if self._timer is not None:
-            self._timer.cancel()
         self._waiting.clear()
-        self.resume_writing()
+        super().connection_lost(exc)
         current, self._current = self._current, None
         if current is not None:
             current.leave()
@@ -115,50 +97,10 @@ class Door(asyncio.Protocol):
         else:
             last.keep_alive = False
 
-    def pause_writing(self) -> None:
-        self.writing_paused = True
-
-    def resume_writing(self) -> None:
-        self.writing_paused = False
-        if self._writable is not None:
-            self._writable.set()
-            self._writable = None
-
-    async def drained(self) -> None:
-        """See `Line`."""
-        if self.writing_paused:
-            self._writable = self._writable or asyncio.Event()
-            await self._writable.wait()
-
-    def _pause_reading(self) -> None:
-        if not self._reading_paused:
-            self._reading_paused = True
-            self.transport.pause_reading()
-
     def resume_reading(self) -> None:
         """See `Line`."""
-        if self._reading_paused and len(self._waiting) < MAX_WAITING and not self.transport.is_closing():
-            self._reading_paused = False
-            self.transport.resume_reading()
-
-    # Time
-
-    def _close_at(self, deadline: float) -> None:
-        """To be closed then, if nothing has come. A deadline later than the timer's is seen to when that goes off."""
-        self._deadline = deadline
-        if self._timer is not None and self._timer.when() > deadline:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._overdue)
-
-    def _overdue(self) -> None:
-        self._timer = None
-        if self._deadline > self._loop.time():
-            if self._deadline != _NEVER:
-                self._close_at(self._deadline)
-        elif self._current is None:
-            self.transport.close()
+        if len(self._waiting) < MAX_WAITING:
+            super().resume_reading()
 
     # Reading
 
@@ -168,20 +110,42 @@ class Door(asyncio.Protocol):
         self._read = len(data)
         self._unproductive += self._read
         try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            pass  # it need not be taken up
+            try:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade as offer:
+                self._pass_over(data[offer.args[0] :])
         except HttpParserCallbackError as error:
-            if not isinstance(error.__context__, _Refusal):
+            if not isinstance(error.__context__, Refusal):
                 raise
             self._refuse(error.__context__.error)
         except HttpParserError:
-            self._refuse(BadRequest("This is not a valid HTTP request."))
+            self._refuse(invalid())
         if self._unproductive > MAX_HEAD_BYTES:
-            self._refuse(BadRequest("The request's head is larger than 64 kB.", status=431))
-        elif self._url and not self._hurried:
+            self._refuse(too_large())
+        elif self._url and not self._hurried and self._current is None:
             self._hurried = True
-            self._close_at(self._loop.time() + HEAD_SECONDS)
+            self.close_at(self.loop.time() + HEAD_SECONDS)
+
+    def _pass_over(self, rest: bytes) -> None:
+        """Go on behind a request that offers another protocol, which need not be taken up."""
+        while True:
+            self._expect_body()
+            if not rest:
+                return
+            try:
+                self._parser.feed_data(rest)
+                return
+            except HttpParserUpgrade as offer:
+                rest = rest[offer.args[0] :]
+
+    def _expect_body(self) -> None:
+        """The parser takes a request with such an offer for one without a body: another one is told of the body."""
+        last = self._waiting[-1][0] if self._waiting else self._current
+        framing = next((name for name in _FRAMING if last is not None and name in last.headers), None)
+        if last is not None and framing is not None:
+            self._parser = _parser(self)
+            self._resumed = last
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b: %b\r\n\r\n" % (framing, last.headers[framing]))
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -192,15 +156,19 @@ class Door(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         url, fields = self._url, self._fields
         self._url, self._fields = b"", []
-        self._deadline, self._hurried = _NEVER, False
+        self.deadline, self._hurried = NEVER, False
+        if self._resumed is not None:
+            self._arriving, self._resumed = self._resumed, None
+            self._arriving.arriving = True
+            return
         if len(fields) > MAX_HEADERS or self._unproductive + self._carried > MAX_HEAD_BYTES:
-            _check_size(url, fields)
+            check_size(url, fields)
         parser = self._parser
         headers = dict(fields)
         exchange = Exchange(self, headers, parser.should_keep_alive())
         scope = self._scope.copy()
         scope["method"] = parser.get_method().decode("ascii")
-        scope["path"], scope["raw_path"], scope["query_string"] = _target(url)
+        scope["path"], scope["raw_path"], scope["query_string"] = target(url)
         scope["headers"] = fields
         scope["state"] = self._app_state.copy()
         scope["extensions"] = {EXTENSION: exchange}
@@ -219,7 +187,7 @@ class Door(asyncio.Protocol):
         if exchange is not None and not exchange.answered:
             exchange.feed(data)
             if len(exchange.unread) > MAX_UNREAD:
-                self._pause_reading()
+                self.pause_reading()
 
     def on_message_complete(self) -> None:
         self._unproductive = 0
@@ -236,11 +204,11 @@ class Door(asyncio.Protocol):
     def _enqueue(self, exchange: Exchange, scope: Scope) -> None:
         if self._current is None:
             self._current = exchange
-            tasks.serve(self._loop, exchange.run(self._app, scope), self._server.tasks)
+            tasks.serve(self.loop, exchange.run(self._app, scope), self._server.tasks)
             return
         self._waiting.append((exchange, scope))
         if len(self._waiting) >= MAX_WAITING:
-            self._pause_reading()
+            self.pause_reading()
 
     def defaults(self) -> bytes:
         """See `Line`."""
@@ -263,8 +231,9 @@ class Door(asyncio.Protocol):
         elif self._refused is not None:
             self._answer(self._refused)
         else:
-            self.resume_reading()
-            self._close_at(self._loop.time() + (HEAD_SECONDS if self._url else self._keep_seconds))
+            if self.reading_paused:
+                self.resume_reading()
+            self.close_at(self.loop.time() + (HEAD_SECONDS if self._url else self.patience))
 
     def break_off(self, started: bool) -> None:
         """See `Line`."""
@@ -300,23 +269,3 @@ def _parser(protocol: Door) -> HttpRequestParser:
     # What follows a request with `Connection: close` is ignored, where it would be an error while that is answered.
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
-
-
-def _check_size(url: bytes, fields: list[tuple[bytes, bytes]]) -> None:
-    if len(fields) > MAX_HEADERS:
-        raise _Refusal(BadRequest(f"The request has more than {MAX_HEADERS} header fields.", status=431))
-    if len(url) + sum([len(name) + len(value) + 4 for name, value in fields]) > MAX_HEAD_BYTES:
-        raise _Refusal(BadRequest("The request's head is larger than 64 kB.", status=431))
-
-
-def _target(url: bytes) -> tuple[str, bytes, bytes]:
-    """Path, decoded and as it came, and query string."""
-    try:
-        parsed = parse_url(url)
-        raw: bytes | None = parsed.path
-        if raw is None:
-            raise ValueError
-        path = raw.decode("ascii")
-    except (HttpParserError, ValueError):
-        raise _Refusal(BadRequest("This is not a valid HTTP request.")) from None
-    return unquote(path) if "%" in path else path, raw, parsed.query or b""

@@ -16,6 +16,7 @@ class Line(Protocol):
     """The connection, as its requests see it."""
 
     transport: asyncio.Transport
+    reading_paused: bool
     writing_paused: bool
     """The client does not keep up."""
 
@@ -69,7 +70,8 @@ class Wire:
         if self.arriving or self.gone:
             return None
         # While nothing is read from a connection its end is not seen.
-        self._line.resume_reading()
+        if self._line.reading_paused:
+            self._line.resume_reading()
         return self.take()
 
     def take(self) -> bytes:

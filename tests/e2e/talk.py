@@ -90,8 +90,9 @@ class Talk:
 
 
 @asynccontextmanager
-async def talk(gateway: Running) -> AsyncIterator[Talk]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1 << 26)
+async def talk(gateway: Running, limit: int = 1 << 26) -> AsyncIterator[Talk]:
+    """`limit`: about half of the bytes it reads ahead."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=limit)
     try:
         yield Talk(reader, writer)
     finally:

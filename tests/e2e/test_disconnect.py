@@ -100,6 +100,35 @@ async def test_a_client_that_reads_nothing_holds_up_the_upstream_not_the_memory(
         await eventually(lambda: box.answering == 0, "the upstream request was not cancelled", within=2.0)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_stops_reading_costs_bounded_memory_and_gives_it_all_back(
+    bench: Bench, stream: bool
+) -> None:
+    size = 20_000_000
+    box = await bench.box()
+    box.answer(Answer(content="x" * size, fragment=100_000))
+    gateway = await bench.gateway([Offer(box, "only")])
+    upstream = gateway.gateway.core.setup.clients["only"].transport
+    async with talk(gateway, limit=1024) as conversation:
+        await conversation.send(request(ask(stream)))
+        await conversation.head()
+        (door,) = gateway.server.server_state.connections
+        if stream:
+            (connection,) = upstream._open  # type: ignore[attr-defined]
+            await eventually(lambda: connection._reading_paused, "the upstream is not made to wait")
+            assert box.answering == 1
+            held = connection._pending_bytes + door.transport.get_write_buffer_size()
+            assert held < 2_000_000
+        else:
+            await eventually(lambda: gateway.gateway.core.in_flight == 0, "the answer is not written at once")
+            assert door.transport.get_write_buffer_size() < 1.1 * size
+        await leave(conversation, "rst")
+        await eventually(lambda: not gateway.server.server_state.connections, "the connection is kept")
+    await eventually(lambda: box.answering == 0, "the upstream request was not cancelled")
+    await eventually(lambda: gateway.gateway.core.in_flight == 0, "the request is still in flight")
+    assert upstream.open_connections == (0 if stream else 1)
+
+
 async def test_a_keep_alive_comes_in_every_silence_and_never_inside_an_event(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
