@@ -205,6 +205,8 @@ class Attempt:
             raise reader.error
         self._events = reader.events
         self._has_begun(response)
+        if self._ticket.begun is not None and reader.error is None:
+            self._ticket.begun(self._ticket)
         return out
 
     async def _read_whole(self, response: Response) -> Whole:

@@ -128,6 +128,11 @@ class Walk:
     def client(self, endpoint: Endpoint) -> Client:
         return self._tools.clients[endpoint.provider.slug]
 
+    async def left_to_us(self, endpoint: Endpoint, *, insist: bool) -> bool:
+        """Whether the other replicas leave an ejected endpoint to this one; to be asked right before `attempt`."""
+        health = self._tools.health
+        return not health.must_ask(endpoint) or await health.leave(endpoint, insist=insist)
+
     def attempt(
         self, endpoint: Endpoint, *, insist: bool = False, hedged: bool = False, way: Way | None = None
     ) -> Attempt | None:
@@ -146,8 +151,7 @@ class Walk:
     async def _try(self, endpoint: Endpoint, failed: Failures, *, insist: bool = False) -> Started | None:
         """One attempt, and perhaps a rival; None where they failed and another may be made. Raises ApiError where
         none may."""
-        left_to_us = insist or await self._tools.health.leave(endpoint)
-        attempt = self.attempt(endpoint, insist=insist) if left_to_us else None
+        attempt = self.attempt(endpoint, insist=insist) if await self.left_to_us(endpoint, insist=insist) else None
         if attempt is None:
             return None
         result = await self._race_of(attempt)
@@ -194,9 +198,12 @@ class Walk:
         return NEVER
 
     def _rival(self) -> Attempt | None:
-        """An attempt to start beside one that is slow; None where nobody is left, or it would be one too many."""
+        """An attempt to start beside one that is slow; None where nobody is left, or it would be one too many. It is
+        never a probe: the answer is wanted soon."""
+        health = self._tools.health
         for endpoint in self.remaining():
-            if self._tools.health.standing(endpoint).unavailable is None and self._tools.allowance.take():
+            sound = health.standing(endpoint).unavailable is None and not health.must_ask(endpoint)
+            if sound and self._tools.allowance.take():
                 return self.attempt(endpoint, hedged=True)
         return None
 

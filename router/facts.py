@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -68,7 +69,8 @@ class Facts:
     """In a row."""
     ejections: int = 0
     ejected_until: float | None = None
-    probing: bool = False
+    probing: Ticket | None = None
+    """The probe that is to decide an ejection."""
     leave: bool = False
     """Other replicas leave the probe to this one."""
     cool_until: float = 0.0
@@ -133,3 +135,5 @@ class Ticket(Struct, frozen=True, eq=False, gc=False):
 
     endpoint: Endpoint
     probe: bool
+    begun: Callable[[Ticket], None] | None = None
+    """Owed a call when a stream has content."""

@@ -141,28 +141,38 @@ class Health:
             throughput=facts.throughput.spread(now, 300),
         )
 
-    async def leave(self, endpoint: Endpoint) -> bool:
-        """Whether an attempt may be made as far as other replicas go: one of the fleet probes an ejected endpoint.
-        To be asked right before `admit`, which refuses a probe without it."""
-        facts = self._facts.get(endpoint.key)
-        if self.ask_leave is None or facts is None or facts.ejected_until is None:
+    def must_ask(self, endpoint: Endpoint) -> bool:
+        """Whether `leave` is owed before `admit`: an ejected endpoint is probed by one of the fleet."""
+        return self.ask_leave is not None and self.facts(endpoint).ejected_until is not None
+
+    async def leave(self, endpoint: Endpoint, *, insist: bool = False) -> bool:
+        """Whether an attempt may be made as far as other replicas go. To be asked right before `admit` with the same
+        `insist`, which refuses a probe without it."""
+        facts = self.facts(endpoint)
+        if self.ask_leave is None or facts.ejected_until is None:
             return True
-        if self.standing(endpoint).unavailable:
+        if self._is_out(endpoint, facts, insist):
             return False
         given = await self.ask_leave(endpoint.key, LEASE)
-        facts.leave = given and facts.ejected_until is not None and not self.standing(endpoint).unavailable
+        facts.leave = given and facts.ejected_until is not None and not self._is_out(endpoint, facts, insist)
         if given and not facts.leave:
             self.probed(endpoint.key)
-        elif not given:
+        elif not given and not insist:
             facts.ejected_until = max(facts.ejected_until or 0.0, self._clock() + REFUSED)
         return given
+
+    def _is_out(self, endpoint: Endpoint, facts: Facts, insist: bool) -> bool:
+        """Whether an attempt may not be made, leave aside."""
+        if insist:
+            return (facts.ejected_until is not None and facts.probing is not None) or _full(endpoint, facts.account)
+        return _unavailable(endpoint, facts, self._clock())[0] is not None
 
     def admit(self, endpoint: Endpoint, *, insist: bool = False) -> Ticket | None:
         """Leave to try an endpoint now, or None.
 
         Of all who ask for an ejected endpoint whose time is over, one gets it: the probe. `insist` is for
         the last resort and for a retry of the endpoint that just failed: it overrides all but a probe under
-        way, so a panic is never a herd, and `max_concurrency`, which is the operator's word.
+        way, in whichever replica, so a panic is never a herd, and `max_concurrency`, which is the operator's word.
         """
         now, facts = self._clock(), self._facts.get(endpoint.key)
         if facts is None:
@@ -171,16 +181,26 @@ class Health:
             facts.account.in_flight += 1
             return Ticket(endpoint, False)
         account, probe = facts.account, facts.ejected_until is not None
-        if not insist and (_unavailable(endpoint, facts, now)[0] or (probe and self._owes(facts))):
+        if self._is_out(endpoint, facts, insist) or (probe and self._owes(facts)):
             return None
-        if (probe and facts.probing) or _full(endpoint, account):
-            return None
-        facts.probing = facts.probing or probe
         facts.leave = False
         if account.aside_reason and account.aside_until <= now:
             account.put_aside(now + PUT_ASIDE)
         account.in_flight += 1
-        return Ticket(endpoint, probe)
+        if not probe:
+            return Ticket(endpoint, False)
+        facts.probing = Ticket(endpoint, True, self._begun)
+        return facts.probing
+
+    def _begun(self, ticket: Ticket) -> None:
+        """A probe's stream has content: that decides, however long it goes on. How often the endpoint was ejected is
+        forgotten once an attempt has ended well."""
+        facts = self.facts(ticket.endpoint)
+        if facts.probing is ticket:
+            facts.probing = None
+            facts.failures, facts.ejected_until = 0, None
+            self.probed(ticket.endpoint.key)
+            self.tell(Note("alive", ticket.endpoint.key))
 
     def _owes(self, facts: Facts) -> bool:
         return self.ask_leave is not None and not facts.leave
@@ -189,20 +209,21 @@ class Health:
         """Give a ticket back with what became of it. Exactly once."""
         facts, now, error = self._facts[ticket.endpoint.key], self._clock(), outcome.error
         facts.account.in_flight -= 1
-        if ticket.probe:
-            facts.probing = False
+        decides = facts.probing is ticket
+        if decides:
+            facts.probing = None
             self.probed(ticket.endpoint.key)
         if error is None:
             self._timed(facts, outcome, now)
-            if facts.failures or facts.ejections or ticket.probe:
-                self._alive(ticket, facts)
+            if facts.failures or facts.ejections or decides:
+                self._alive(ticket, facts, decides)
             facts.account.aside_until, facts.account.aside_reason = 0.0, None
             facts.succeeded(now)
         elif not isinstance(error, Cancelled):
             if error.counts:
-                self._failed(ticket, facts, now)
+                self._failed(ticket, facts, now, decides)
             else:
-                self._alive(ticket, facts)
+                self._alive(ticket, facts, decides)
             self._set_aside(facts, outcome, error, now)
 
     def _timed(self, facts: Facts, outcome: Outcome, now: float) -> None:
@@ -212,19 +233,19 @@ class Health:
         if usage is not None and usage.completion and outcome.duration > 0:
             facts.throughput.add(now, usage.completion / outcome.duration)
 
-    def _alive(self, ticket: Ticket, facts: Facts) -> None:
-        if ticket.probe or facts.ejected_until is None:
+    def _alive(self, ticket: Ticket, facts: Facts, decides: bool) -> None:
+        if decides or facts.ejected_until is None:
             # What was begun before an ejection and ends well in it says nothing of now: the probe decides.
             facts.failures = facts.ejections = 0
             facts.ejected_until = None
-            if ticket.probe:
+            if decides:
                 self.tell(Note("alive", ticket.endpoint.key))
 
-    def _failed(self, ticket: Ticket, facts: Facts, now: float) -> None:
+    def _failed(self, ticket: Ticket, facts: Facts, now: float, decides: bool) -> None:
         facts.failures += 1
         facts.failed(now)
         rules = self._thresholds
-        if ticket.probe or (facts.ejected_until is None and facts.failures >= rules.breaker_failures):
+        if decides or (facts.ejected_until is None and facts.failures >= rules.breaker_failures):
             seconds = min(rules.breaker_ejection * 2 ** min(facts.ejections, 30), rules.breaker_ejection_max)
             facts.ejections += 1
             facts.ejected_until = now + seconds

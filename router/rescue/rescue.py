@@ -84,7 +84,10 @@ class Rescue:
             for way in self._ways(endpoint, said):
                 if rescued.diverged and (way.how == "replay" or endpoint is broken):
                     continue  # another answer will only differ again
-                attempt = self._walk.attempt(endpoint, insist=endpoint is broken, way=way)
+                insist = endpoint is broken
+                if not await self._walk.left_to_us(endpoint, insist=insist):
+                    break
+                attempt = self._walk.attempt(endpoint, insist=insist, way=way)
                 if attempt is None:
                     break
                 trial = await self._take_over(attempt, way)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -24,6 +25,7 @@ from providers.errors import (
 )
 from router import attempt as module
 from router.attempt import Attempt
+from router.facts import Ticket
 from router.outcome import Outcome
 from tests.router.fakes import FakeResponse, Rig, Step, ask, offer, run, world
 
@@ -84,6 +86,25 @@ def test_a_stream_that_ends_well() -> None:
         assert case.attempt.finish(Tail()) == b"<finish>"
         case.attempt.cancel()
         assert case.outcome is outcome
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [((b"r", 2.0, b"c", 100.0), 2.0), ((Broken("reset"),), None)],
+    ids=["content", "broken before it"],
+)
+def test_a_probe_is_told_when_its_stream_has_content(steps: tuple[Step, ...], told: float | None) -> None:
+    async def main() -> None:
+        case = Case(response(*steps))
+        probes: list[float] = []
+        ticket = Ticket(case.attempt.endpoint, True, lambda ticket: probes.append(case.passed()))
+        attempt = Attempt(case.rig.job(ask(stream=True)), ticket, case.rig.clients["a"], lambda ticket, outcome: None)
+        with suppress(ProviderError):
+            await attempt.start()
+        assert probes == ([] if told is None else [pytest.approx(told)])
+        attempt.cancel()
 
     run(main())
 

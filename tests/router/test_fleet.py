@@ -57,8 +57,9 @@ class Pair:
             assert ticket is not None
             book.settle(ticket, Outcome("gen-1", self.endpoint, self.now, 0.1, error, stream=True))
 
-    async def attempt(self, book: Health) -> Ticket | None:
-        return book.admit(self.endpoint) if await book.leave(self.endpoint) else None
+    async def attempt(self, book: Health, *, insist: bool = False) -> Ticket | None:
+        given = not book.must_ask(self.endpoint) or await book.leave(self.endpoint, insist=insist)
+        return book.admit(self.endpoint, insist=insist) if given else None
 
     def exchange(self) -> None:
         for fleet in self.fleets:
@@ -70,14 +71,16 @@ class Pair:
         return self.books[1].standing(self.endpoint).unavailable
 
 
-def test_an_ejection_is_known_everywhere_and_ends_everywhere() -> None:
+async def test_an_ejection_is_known_everywhere_and_ends_everywhere() -> None:
     pair = Pair()
     pair.fail(ServerFault("down"), 5)
     assert pair.elsewhere() is None
     pair.exchange()
     assert pair.elsewhere() == "ejected"
     pair.now += 6
-    pair.fail(None)
+    probe = await pair.attempt(pair.books[0])
+    assert probe is not None
+    pair.books[0].settle(probe, Outcome("gen-1", pair.endpoint, pair.now, 0.1, None, stream=True))
     pair.exchange()
     assert pair.elsewhere() is None
     assert pair.books[1].facts(pair.endpoint).ejections == 0
@@ -168,10 +171,50 @@ async def test_leave_that_came_too_late_is_given_back() -> None:
     assert not pair.probing
 
 
-async def test_without_the_fleets_leave_there_is_no_probe_but_for_the_last_resort() -> None:
+async def test_without_the_fleets_leave_there_is_no_probe_not_even_as_the_last_resort() -> None:
     pair = Pair()
     pair.fail(ServerFault("down"), 5)
+    pair.exchange()
+    first, second = pair.books
+    for insist in (False, True):
+        pair.now += 6
+        assert first.admit(pair.endpoint, insist=insist) is None
+    probe = await pair.attempt(first, insist=True)
+    assert probe is not None
+    assert probe.probe
+    assert await pair.attempt(first, insist=True) is None
+    assert await pair.attempt(second, insist=True) is None
+    assert await pair.attempt(second) is None
+    assert second.standing(pair.endpoint).unavailable == "ejected"
+
+
+async def test_the_last_resort_is_a_probe_before_the_ejection_is_over_too() -> None:
+    pair = Pair()
+    pair.fail(ServerFault("down"), 5)
+    pair.exchange()
+    first, second = pair.books
+    assert await pair.attempt(first) is None
+    probe = await pair.attempt(first, insist=True)
+    assert probe is not None
+    assert await pair.attempt(second, insist=True) is None
+    first.settle(probe, Outcome("gen-1", pair.endpoint, pair.now, 0.1, None, stream=True))
+    pair.exchange()
+    assert await pair.attempt(second) is not None
+
+
+async def test_the_first_content_of_a_probe_frees_the_endpoint_everywhere() -> None:
+    pair = Pair()
+    pair.fail(ServerFault("down"), 5)
+    pair.exchange()
     pair.now += 6
-    book = pair.books[0]
-    assert book.admit(pair.endpoint) is None
-    assert book.admit(pair.endpoint, insist=True) is not None
+    first, second = pair.books
+    probe = await pair.attempt(first)
+    assert probe is not None
+    assert probe.begun is not None
+    probe.begun(probe)
+    pair.exchange()
+    for book in (first, second):
+        ticket = await pair.attempt(book)
+        assert ticket is not None
+        assert not ticket.probe
+    assert not pair.probing

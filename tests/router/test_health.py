@@ -155,6 +155,57 @@ def test_a_probe_that_succeeds_starts_the_ejections_from_the_beginning() -> None
     assert book.health.standing(book.x).until == book.now + 5
 
 
+def begun(probe: Ticket) -> None:
+    assert probe.begun is not None
+    probe.begun(probe)
+
+
+def test_a_probe_that_streams_for_minutes_has_decided_at_its_first_content() -> None:
+    book = Book()
+    book.eject()
+    book.now += 5
+    probe = book.admit()
+    assert book.health.admit(book.x) is None
+    begun(probe)
+    assert book.state() is None
+    second = book.admit()
+    assert not second.probe
+    assert second.begun is None
+    book.settle(probe, ServerFault("broke after minutes"))
+    assert book.state() is None, "one failure like any other"
+
+
+def test_an_earlier_probe_that_ends_says_nothing_of_a_later_one() -> None:
+    book = Book()
+    book.eject()
+    book.now += 5
+    earlier = book.admit()
+    begun(earlier)
+    book.eject()
+    book.now += 10
+    later = book.admit()
+    assert later.probe
+    book.settle(earlier)
+    assert book.health.admit(book.x) is None, "the later one is to decide"
+    book.settle(later, ServerFault("x"))
+    assert book.state() == "ejected"
+
+
+def test_an_endpoint_that_begins_and_never_ends_well_is_ejected_for_longer_each_time() -> None:
+    book = Book()
+    book.eject()
+    book.now += 5
+    probe = book.admit()
+    begun(probe)
+    book.settle(probe, ServerFault("x"))
+    book.meet(ServerFault("x"), 4)
+    assert book.state() == "ejected"
+    book.now += 5
+    assert book.state() == "ejected"
+    book.now += 5
+    assert book.state() is None
+
+
 def test_a_cancelled_probe_decides_nothing_and_the_next_one_probes() -> None:
     book = Book()
     book.eject()
