@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from router.state.values import AttemptTotal, Query, Row, Total, to_units, to_usd
@@ -46,11 +46,13 @@ class Apps:
         self._seen: set[str] = set()
 
     def name(self, row: Row) -> str:
-        name = (row.title or row.referer or "")[:LONGEST]
-        day = int(row.created // DAY)
+        name = row.title or row.referer
+        if not name:
+            return ""
+        name, day = name[:LONGEST], int(row.created // DAY)
         if day != self._day:
             self._day, self._seen = day, set()
-        if name in self._seen or not name:
+        if name in self._seen:
             return name
         if len(self._seen) >= APPS_A_DAY:
             return OTHER_APPS
@@ -60,32 +62,27 @@ class Apps:
 
 def sums(rows: Iterable[Row], apps: Apps) -> Sums:
     """What these rows add."""
-    requests: Found = defaultdict(list)
-    attempts: Found = defaultdict(list)
+    requests: Found = defaultdict(lambda: [0] * len(REQUEST_MEASURES))
+    attempts: Found = defaultdict(lambda: [0] * len(ATTEMPT_MEASURES))
     for row in rows:
         minute = int(row.created // MINUTE) * MINUTE
         dims = (row.model or row.requested[:LONGEST], row.provider or "", row.key, apps.name(row))
-        requests[minute, dims].append(_measures(row))
+        _count(requests[minute, dims], row)
         for one in row.attempts:
-            attempts[minute, (one.model, one.provider, one.tag)].append(_judged(one.result))
-    by_minute = _added(requests)
-    traffic: Found = defaultdict(list)
-    for (minute, served), measures in by_minute.items():
-        traffic[minute, served[:2]].append(measures)
-    by_kind = {"traffic": _added(traffic), "requests": by_minute, "attempts": _added(attempts)}
+            attempts[minute, (one.model, one.provider, one.tag)][_judged(one.result)] += 1
+    traffic: Found = {}
+    for (minute, served), measures in requests.items():
+        _add(traffic, (minute, served[:2]), measures)
+    by_kind = {"traffic": traffic, "requests": requests, "attempts": attempts}
     return {kind: _at_every_resolution(minutes) for kind, minutes in by_kind.items()}
 
 
-Found = dict[tuple[int, tuple[str, ...]], list[Sequence[int]]]
+Found = dict[tuple[int, tuple[str, ...]], list[int]]
 """Measures by minute and dimensions."""
 
 
-def _added(found: Found) -> dict[tuple[int, tuple[str, ...]], list[int]]:
-    return {at: [sum(column) for column in zip(*several, strict=True)] for at, several in found.items()}
-
-
 def _at_every_resolution(
-    minutes: Mapping[tuple[int, tuple[str, ...]], Sequence[int]],
+    minutes: Found,
 ) -> dict[tuple[int, int, tuple[str, ...]], list[int]]:
     out: dict[tuple[int, int, tuple[str, ...]], list[int]] = {}
     for resolution in RESOLUTIONS:
@@ -100,25 +97,27 @@ def kind_for(query: Query) -> str:
     return "requests" if by_client else "traffic"
 
 
-def _measures(row: Row) -> tuple[int, ...]:
+def _count(held: list[int], row: Row) -> None:
+    """Add a row to measures of its kind, which are in the order of REQUEST_MEASURES."""
+    held[0] += 1
     status = row.status
-    return (
-        1,
-        int(status >= 400 and status != CLIENT_LEFT),
-        int(status < 400 and any([one.result not in ("success", "cancelled") for one in row.attempts])),
-        row.prompt,
-        row.cached,
-        row.cache_write,
-        row.reasoning,
-        row.completion,
-        to_units(row.cost),
-    )
+    if status >= 400:
+        held[1] += status != CLIENT_LEFT
+    else:
+        held[2] += any([one.result not in ("success", "cancelled") for one in row.attempts])
+    held[3] += row.prompt
+    held[4] += row.cached
+    held[5] += row.cache_write
+    held[6] += row.reasoning
+    held[7] += row.completion
+    held[8] += to_units(row.cost)
 
 
-def _judged(result: str) -> tuple[int, int, int]:
+def _judged(result: str) -> int:
+    """Which of ATTEMPT_MEASURES an attempt is."""
     if result == "success":
-        return 1, 0, 0
-    return (0, 0, 1) if result in NEUTRAL else (0, 1, 0)
+        return 0
+    return 2 if result in NEUTRAL else 1
 
 
 def _add(into: dict[Any, list[int]], at: object, measures: Sequence[int]) -> None:
