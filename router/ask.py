@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +12,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from config.preferences import Preferences
-from providers.splice import NULL, JsonObject, nested_deeper_than
+from providers.splice import NULL, JsonObject, nested_deeper_than, value_of
 from router.conversation import Message, Reading
 from router.errors import BadRequest
 from router.tokens import Estimate, estimate, measured
@@ -20,6 +21,8 @@ MAX_KEYS = 1_000
 MAX_DEPTH = 200
 MAX_FALLBACK_MODELS = 3
 MAX_COUNT = 2**31 - 1
+MOST_REMEMBERED = 1_000
+"""Bytes of a `provider` object that is kept for requests to come."""
 
 PARAMETERS = frozenset(
     [
@@ -157,7 +160,7 @@ def parse(data: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         fields = _unusual(body.data)
         prompt = estimate(values["messages"], values.get("tools", b""))
     header, reasoning, options = headers.get(b"x-session-id"), fields.reasoning, fields.stream_options
-    preferences, unknown = _preferences(fields.provider) if fields.provider else _NONE_SAID
+    preferences, unknown = _preferences(values["provider"]) if fields.provider else _NONE_SAID
     return Ask(
         body=body,
         models=(fields.model,) if fields.model and fields.models is None else _models(fields),
@@ -235,10 +238,18 @@ def _check_ranges(fields: _Fields) -> None:
 _NONE_SAID: tuple[Preferences, tuple[str, ...]] = (NO_PREFERENCES, ())
 
 
-def _preferences(provider: dict[str, Any]) -> tuple[Preferences, tuple[str, ...]]:
+def _preferences(provider: bytes) -> tuple[Preferences, tuple[str, ...]]:
+    """The same bytes give the same object again, so that what follows from it need not be found out each time."""
+    return _remembered(provider) if len(provider) <= MOST_REMEMBERED else _read(provider)
+
+
+def _read(provider: bytes) -> tuple[Preferences, tuple[str, ...]]:
     try:
-        return Preferences.from_request(provider)
+        return Preferences.from_request(value_of(provider))
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in ("provider", *first["loc"]))
         raise BadRequest(f"`{path}`: {first['msg']}.", param=path) from None
+
+
+_remembered = lru_cache(maxsize=256)(_read)

@@ -23,8 +23,12 @@ class Choice(Struct, frozen=True, eq=False, gc=False):
     sieves: tuple[Sieve, ...]
 
 
+MOST_REMEMBERED = 512
+"""Choices of requests that have preferences or fallbacks of their own: clients send the same ones again and again."""
+
+
 class Offers:
-    """One configuration's. Requests without preferences of their own are looked through once a name."""
+    """One configuration's. Every choice is made once, not once a request."""
 
     def __init__(self, catalogue: Catalogue, preferences: PreferenceSets) -> None:
         self._catalogue = catalogue
@@ -33,21 +37,32 @@ class Offers:
         """By model id."""
         self._plain: dict[str, Choice] = {}
         """By name as clients write it; only names that are known, so there are no more than a few a model."""
+        self._own: dict[tuple[tuple[str, ...], bool, int], tuple[Preferences, Choice]] = {}
+        """By names, and by the identity of the preferences, which are held so that it stays theirs."""
 
     def of(self, ask: Ask) -> Choice:
         """The models of a request in order: those it names, else its model and the catalogue's fallbacks for it.
 
         Raises UnknownModel.
         """
-        name, plain = ask.models[0], not ask.named_fallbacks and ask.preferences is NO_PREFERENCES
-        if plain and (found := self._plain.get(name)) is not None:
-            return found
+        preferences = ask.preferences
+        if not ask.named_fallbacks and preferences is NO_PREFERENCES:
+            plain = self._plain.get(ask.models[0])
+            if plain is None:
+                plain = self._plain[ask.models[0]] = self._choice(ask)
+            return plain
+        key = (ask.models, ask.named_fallbacks, id(preferences))
+        held = self._own.get(key)
+        if held is None:
+            if len(self._own) >= MOST_REMEMBERED:
+                self._own.clear()
+            held = self._own[key] = preferences, self._choice(ask)
+        return held[1]
+
+    def _choice(self, ask: Ask) -> Choice:
         models = resolve(ask, self._catalogue)
         sieves = [self._sieve(resolved, ask.preferences) for resolved in models]
-        choice = Choice(tuple([one.model.id for one in models]), tuple(sieves))
-        if plain:
-            self._plain[name] = choice
-        return choice
+        return Choice(tuple([one.model.id for one in models]), tuple(sieves))
 
     def _sieve(self, resolved: Resolved, preferences: Preferences) -> Sieve:
         model = resolved.model

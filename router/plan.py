@@ -16,7 +16,7 @@ from router.exclusion import Need, Rule, Sieve, exclusion, in_force
 from router.facts import Standing, Tier
 from router.learned import Learned, nothing
 from router.offers import Offers
-from router.policy import REGISTRY, Candidate, Policy
+from router.policy import REGISTRY, Candidate
 from router.preferences import Effective
 from router.speed import Spread
 
@@ -57,7 +57,7 @@ class Stage(Struct, frozen=True, eq=False, gc=False):
 
     def batches(self) -> Iterable[tuple[list[Candidate], list[float]]]:
         """Candidates that are alike but for the policy, and each one's chance of being the first of them."""
-        for batch, policy in _batches(list(self.candidates), self.rules, self.draw):
+        for batch, policy in _told_apart(list(self.candidates), self.rules, self.draw):
             if batch:
                 yield batch, REGISTRY[policy].chances(batch)
 
@@ -243,26 +243,27 @@ def _stages(models: tuple[str, ...], groups: list[_Group], context: Context) -> 
 def _ordered(candidates: list[Candidate], rules: Effective, context: Context, *, first: bool) -> tuple[Candidate, ...]:
     """Those named in `order` first, as named; then group by group, the least demoted first. `first`: of these one is
     tried first."""
+    if _alike(candidates, rules):
+        return tuple(_drawn(candidates, rules.sort or context.draw, context.rng, first))
     order: list[Candidate] = []
-    for batch, policy in _batches(candidates, rules, context.draw):
+    for batch, policy in _told_apart(candidates, rules, context.draw):
         if batch:
-            order += _drawn(batch, REGISTRY[policy], context.rng, first=first and not order)
+            order += _drawn(batch, policy, context.rng, first and not order)
     return tuple(order)
 
 
-def _drawn(batch: list[Candidate], policy: Policy, rng: Random, *, first: bool) -> list[Candidate]:
-    chances = policy.chances(batch)
+def _drawn(batch: list[Candidate], policy: str, rng: Random, first: bool) -> list[Candidate]:
+    ways = REGISTRY[policy]
+    chances = ways.chances(batch)
     if first:
         for one, chance in zip(batch, chances, strict=True):
             one.chance = chance
-    return policy.order(batch, chances, rng)
+    return ways.order(batch, chances, rng)
 
 
-def _batches(candidates: list[Candidate], rules: Effective, draw: str) -> Iterable[tuple[list[Candidate], str]]:
-    """Candidates that are alike but for the policy, and the policy that orders them, first batch first."""
-    if rules.order or any(map(_SEVERITY, candidates)) or any(map(_STICKY, candidates)):
-        return _told_apart(candidates, rules, draw)
-    return ((candidates, rules.sort or draw),)
+def _alike(candidates: list[Candidate], rules: Effective) -> bool:
+    """Whether nothing but the policy tells them apart."""
+    return not (rules.order or any(map(_SEVERITY, candidates)) or any(map(_STICKY, candidates)))
 
 
 _SEVERITY, _STICKY = attrgetter("severity"), attrgetter("sticky")

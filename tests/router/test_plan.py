@@ -9,6 +9,7 @@ import pytest
 from router.decision import Decision
 from router.errors import BadRequest, NoEndpoints, UnknownModel
 from router.facts import Standing, Tier
+from router.offers import MOST_REMEMBERED, Offers
 from router.speed import Spread
 from tests.router.fakes import MODEL, World, ask, demotions, offer, reasons, tags, world
 
@@ -455,3 +456,28 @@ def test_an_ejected_endpoint_is_nobodys_last_resort_while_another_may_be_tried()
     plan = w.plan()
     assert tags(plan) == ["c"]
     assert plan.last_resorts == ()
+
+
+# --- what is remembered -----------------------------------------------------------------------------------
+
+
+def test_a_choice_once_made_is_not_taken_for_another_requests() -> None:
+    offers = Offers((w := family()).catalogue, w.settings.preferences)
+
+    def models(**body: Any) -> tuple[tuple[str, ...], list[str]]:
+        choice = offers.of(ask(**body))
+        return choice.models, [
+            one.tag for sieve in choice.sieves for one in sieve.endpoints if one not in sieve.kept_out
+        ]
+
+    plain, both = ("acme/one", "acme/two"), ["a", "b", "c"]
+    for _ in range(2):
+        assert models() == (plain, both)
+        assert models(models=[]) == (("acme/one",), ["a", "b"])
+        assert models(provider={"only": ["a"]}) == (plain, ["a"])
+        assert models(provider={"only": ["b"]}) == (plain, ["b"])
+        assert models(provider={"only": ["a"]}, models=["acme/three"]) == (("acme/one", "acme/three"), ["a"])
+    for number in range(2 * MOST_REMEMBERED):
+        assert models(provider={"only": [f"nobody-{number}"]}) == (plain, [])
+    assert models(provider={"only": ["b"]}) == (plain, ["b"])
+    assert len(offers._own) <= MOST_REMEMBERED
