@@ -101,7 +101,10 @@ class JsonObject:
     Where it holds lone surrogates, `data` and `values` have stand-ins for them; `rewritten` gives them back.
     """
 
-    __slots__ = ("_compact", "_members", "_raw", "_stand_ins", "data", "values")
+    __slots__ = ("_compact", "_members", "_raw", "_stand_ins", "data", "plain", "values")
+
+    plain: bool | None
+    """What `conversation.is_plain` found; None: nobody asked yet."""
 
     def __init__(self, data: bytes) -> None:
         """Raises ValueError where `data` is not one JSON object."""
@@ -117,6 +120,7 @@ class JsonObject:
         self.values = {key: bytes(value) for key, value in self._raw.items()}
         self._compact = is_compact(data, self._raw)
         self._members: tuple[Member, ...] | None = None
+        self.plain = None
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 
 import msgspec
 
+from providers.conversation import is_plain
 from providers.reasoning_memory import asked_for, kept
 from router.ask import Ask
 from router.outcome import Outcome
@@ -42,7 +43,7 @@ class Memory:
     def recall(self, ask: Ask, request: Request) -> Recalled:
         """From what this process knows, without waiting; NOTHING for most requests. Of what it does not know, others
         are asked."""
-        names = asked_for(ask.body.values["messages"])
+        names = () if is_plain(ask.body) else asked_for(ask.body.values["messages"])
         if not names:
             return NOTHING
         owner = request.caller.digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -71,8 +72,8 @@ class Choice:
         self.finish_reason = self._reason()
 
     def _reason(self) -> str:
-        native = text_of(bytes(self._members.get("finish_reason", _NULL)))
-        reason = self._profile.finish_reason(native if native != "null" else "")
+        native = bytes(self._members.get("finish_reason", _NULL))
+        reason = _spelled(self._profile).get(native) or _finish_reason(text_of(native), self._profile)
         if reason != "stop" or self._message is None:
             return reason
         return "tool_calls" if self._message.get("tool_calls", NULL) not in EMPTY_VALUES else reason
@@ -103,6 +104,16 @@ class Choice:
         if members.get("native_finish_reason", _NULL) == _NULL:
             changes["native_finish_reason"] = members.get("finish_reason", _NULL)
         return msgspec.Raw(rewritten(self._item, members, changes))
+
+
+@lru_cache
+def _spelled(profile: Profile) -> dict[bytes, str]:
+    """OpenAI's names of finish reasons, by the JSON of the profile's own."""
+    return {encode(native): reason for native, reason in profile.finish_reasons.items()}
+
+
+def _finish_reason(native: str, profile: Profile) -> str:
+    return profile.finish_reason(native if native != "null" else "")
 
 
 def _is_plain(message: RawMembers) -> bool:

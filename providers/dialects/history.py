@@ -44,8 +44,8 @@ def sent(messages: bytes, call: Call, profile: Profile) -> bytes:
 
     Raises InvalidRequest where they are no list of objects.
     """
+    roles = [role for role in profile.roles if b'"' + role.encode() + b'"' in messages]
     edits = _edits(messages, call, profile)
-    roles = _roles(messages, profile.roles) if profile.roles else []
     if roles:
         edits.append(lambda message, heard: _renamed(message, heard, profile.roles))
     if not edits:
@@ -54,10 +54,6 @@ def sent(messages: bytes, call: Call, profile: Profile) -> bytes:
         return _edited(messages, edits, (_ASSISTANT, *roles))
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("messages: must be a list of objects") from error
-
-
-def _roles(messages: bytes, renamed: Mapping[str, str]) -> list[str]:
-    return [role for role in renamed if b'"' + role.encode() + b'"' in messages]
 
 
 def _edits(messages: bytes, call: Call, profile: Profile) -> list[Edit]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from providers.conversation import PLAIN_ROLES, is_plain
 from providers.dialects import history, thinking
 from providers.dialects.base import Call
 from providers.dialects.profile import SAMPLING, Profile
@@ -28,12 +29,19 @@ class _Known(NamedTuple):
     drops: frozenset[str]
     """Members that are not sent."""
     rule: Thinking
+    passes_plain: bool
+    """It has no other names for the usual roles."""
 
 
 @lru_cache(maxsize=4096)
 def _known(profile: Profile, model: str, supports: frozenset[str] | None) -> _Known:
     unsupported = frozenset() if supports is None else SAMPLING - supports
-    return _Known(encode(model), profile.drops | unsupported | profile.pinned(model), _rule_for(model, profile))
+    return _Known(
+        encode(model),
+        profile.drops | unsupported | profile.pinned(model),
+        _rule_for(model, profile),
+        PLAIN_ROLES.isdisjoint(profile.roles),
+    )
 
 
 def encode_request(call: Call, profile: Profile) -> bytes:
@@ -50,9 +58,10 @@ def encode_request(call: Call, profile: Profile) -> bytes:
         asked, told = _reasoning(call, profile, known.rule)
         changes.update(told)
     changes.update(_streaming(call, profile, _streams(call, profile, known.rule, asked)))
-    messages = body.get("messages")
-    if messages is not None and (edited := history.sent(messages, call, profile)) is not messages:
-        changes["messages"] = edited
+    if not known.passes_plain or not is_plain(body):
+        messages = body.get("messages")
+        if messages is not None and (edited := history.sent(messages, call, profile)) is not messages:
+            changes["messages"] = edited
     return body.rewritten(changes)
 
 

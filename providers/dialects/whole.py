@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import attrgetter
 
 import msgspec
 
@@ -24,6 +25,7 @@ from providers.usage import parse_usage, render_usage
 
 _NULL = msgspec.Raw(b"null")
 _MALFORMED = "A message in the provider's answer is malformed."
+_PRODUCED = attrgetter("produced")
 _NO_ERROR = EMPTY_VALUES | {b"false"}
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
@@ -40,7 +42,7 @@ class WholeAnswer:
         items = _items(self._members)
         try:
             choices = [Choice(item, profile) for item in items]
-            self.produced = sum([choice.produced for choice in choices])
+            self.produced = sum(map(_PRODUCED, choices))
             self.finish_reason: str | None = _judged(choices)
             self.thoughts = _worth_remembering(choices) if envelope.remember or profile.emits == "details" else ()
             made = [choice.rendered(position, envelope) for position, choice in enumerate(choices)]

@@ -6,6 +6,9 @@ import json
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from providers.usage import Usage, parse_usage, render_decimal, render_usage
 
@@ -39,6 +42,35 @@ def parsed(raw: bytes) -> tuple[int, int, int, int]:
 )
 def test_one_number_under_several_names_counts_once(raw: bytes, expected: tuple[int, int, int, int]) -> None:
     assert parsed(raw) == expected
+
+
+NUMBERS = st.sampled_from([0, 1, 2, 3, 5, 8, 999_999_999, 1_000_000_000, 2.0, 1.5, -1, None, "3", True, []])
+COUNTS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "reasoning_tokens",
+    "cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_creation_input_tokens",
+)
+DETAILS = st.none() | st.dictionaries(
+    st.sampled_from(["cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_tokens"]), NUMBERS
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(COUNTS), NUMBERS),
+    st.dictionaries(st.sampled_from(["prompt_tokens_details", "completion_tokens_details"]), DETAILS),
+)
+def test_plain_numbers_are_read_as_all_others_are(counts: dict[str, object], details: dict[str, object]) -> None:
+    told = {"prompt_tokens": 5, "completion_tokens": 3, **counts, **details}
+    # A null says nothing, but where there is one nothing is taken on trust.
+    wary = {**told, **dict.fromkeys([name for name in COUNTS if name not in told])}
+    quick, slow = parse_usage(json.dumps(told).encode()), parse_usage(json.dumps(wary).encode())
+    assert quick is not None
+    assert slow is not None
+    assert replace(quick, raw=None) == replace(slow, raw=None)
 
 
 def test_reasoning_reported_beside_the_answer_belongs_to_the_completion() -> None:
