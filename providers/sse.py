@@ -73,13 +73,19 @@ class EventReader:
         if end < 0 or b"\r" in lines:
             return [], data
         self.after = after
-        return (self._take_cut() + lines[:end]).split(b"\n\n"), lines[end + 2 :]
+        whole = lines[:end].split(b"\n\n")
+        if self._cut:
+            whole[0] = self._take_cut() + whole[0]
+        return whole, lines[end + 2 :]
 
     def event(self, lines: bytes) -> Event | None:
         """The event of the lines between two blank ones."""
-        if b"\n" not in lines and lines.startswith(b"data:"):
-            self.before = b"data: " if lines.startswith(b"data: ") else b"data:"
-            return Event(lines[len(self.before) :])
+        if lines.startswith(b"data: ") and b"\n" not in lines:
+            self.before = b"data: "
+            return Event(lines[6:])
+        if lines.startswith(b"data:") and b"\n" not in lines:
+            self.before = b"data:"
+            return Event(lines[5:])
         events = self._events([*lines.split(b"\n"), b""])
         return events[0] if events else None
 

@@ -111,24 +111,24 @@ class ChoiceStream:
         if raw == _NULL and not self.said:
             raw = _as_delta(choice.get("message", _NULL))
         delta = self.delta(raw) if raw != _NULL else None
-        rest = _further(choice)
+        rest = further(choice)
         if len(self._rest) > MOST_MEMBERS:
             raise ValueError("too many members")
         if "delta" not in choice:
             rest.pop("message", None)
         if delta is None:
-            self._rest.update(rest)
+            self.hold(rest)
             return None
         before, after = self.around(rest)
         return before + delta + after
 
-    def hold(self, choice: Mapping[str, bytes]) -> None:
+    def hold(self, rest: Mapping[str, bytes]) -> None:
         """Keep the further members of a choice that shows nothing for the end."""
-        self._rest.update(_further(choice))
+        self._rest.update(rest)
 
     def around(self, rest: Mapping[str, bytes]) -> tuple[bytes, bytes]:
         """What stands before and after an unfinished delta; `rest` are the choice's further members."""
-        more = b"".join([b"," + encode(key) + b":" + value for key, value in _further(rest).items()])
+        more = b"".join([b"," + encode(key) + b":" + value for key, value in rest.items()])
         return self._head, _END + more + b"}"
 
     def end(self) -> bytes:
@@ -283,7 +283,7 @@ class ChoiceStream:
             changes["role"] = _ASSISTANT
 
 
-def _further(choice: Mapping[str, bytes]) -> dict[str, bytes]:
+def further(choice: Mapping[str, bytes]) -> dict[str, bytes]:
     """The members of a choice that are passed on as they are."""
     return {key: value for key, value in choice.items() if key not in _OURS}
 

@@ -76,7 +76,8 @@ class Reader:
         """See `base.StreamReader`."""
         if self.ended:
             return b""
-        if self._sse.idle and (known := self._templates.known(data)) is not None:
+        idle = self._sse.idle
+        if idle and (known := self._templates.known(data)) is not None:
             self.events += 1
             return known
         if not self._begun:
@@ -87,6 +88,8 @@ class Reader:
             self._keep(data)
             return b""
         whole, rest = self._sse.split(data)
+        if idle and not rest and len(whole) == 1:  # and it is none that is known
+            return self._read(whole[0])
         return self._each(whole) + self._take(self._sse.rest(rest), at_end=False)
 
     def eof(self) -> bytes:
@@ -144,11 +147,15 @@ class Reader:
             if (known := known_as(lines + after)) is not None:
                 self.events += 1
                 out.append(known)
-            elif (event := self._sse.event(lines)) is not None:
-                out.append(self._event(event, at_end=False))
+            else:
+                out.append(self._read(lines))
                 if self.ended:
                     break
         return b"".join(out)
+
+    def _read(self, lines: bytes) -> bytes:
+        event = self._sse.event(lines)
+        return b"" if event is None else self._event(event, at_end=False)
 
     def _take(self, events: Iterable[Event], *, at_end: bool) -> bytes:
         out: list[bytes] = []

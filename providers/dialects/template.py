@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from providers.dialects.delta import ChoiceStream
+from providers.dialects.delta import ChoiceStream, further
 from providers.dialects.render import Chunks
 from providers.edit import as_utf8
 from providers.reasoning import FIELDS
@@ -18,8 +18,9 @@ _NULL = b"null"
 _BEFORE_DELTA = b'"delta":'
 _TRIES = 16
 """Templates learned in a row without one use, after which a stream is taken to have none."""
+_TEXT_TRIES = 4
 _RARELY = 64
-"""A stream that is taken to have no text alone in its deltas is looked at every so many events, for it may change."""
+"""After so many tries a text is looked for in one delta of so many: what comes may change in kind."""
 _MOST_TEXTS = 3
 """Kinds of events told apart by what is around their text: content, reasoning, arguments."""
 
@@ -34,8 +35,8 @@ class Template(NamedTuple):
     choice: ChoiceStream
     before: bytes
     after: bytes
-    members: Mapping[str, bytes]
-    """Of the choice."""
+    rest: Mapping[str, bytes]
+    """Further members of the choice."""
     more: Mapping[str, bytes]
     """Further top-level members."""
 
@@ -61,7 +62,7 @@ class TextTemplate(msgspec.Struct, frozen=True, gc=False):
 class Templates:
     """What the last events looked like that were read in full."""
 
-    __slots__ = ("_chunks", "_held", "_sse", "_template", "_text_tries", "_texts", "_tries", "_used")
+    __slots__ = ("_calls", "_chunks", "_held", "_sse", "_template", "_text_tries", "_texts", "_tries", "_used")
 
     def __init__(self, chunks: Chunks, sse: EventReader, held: dict[str, bytes]) -> None:
         """`held` are the top-level members that go with the next chunk handed out: that one has no template."""
@@ -71,8 +72,11 @@ class Templates:
         self._template: Template | None = None
         self._texts: list[TextTemplate] = []
         """The latest first."""
-        self._tries = self._text_tries = _TRIES
+        self._tries = _TRIES
+        self._text_tries = _TEXT_TRIES
         self._used = False
+        self._calls = False
+        """There are arguments of calls among the texts."""
 
     def known(self, event: bytes) -> bytes | None:
         """The client's event for an upstream's, blank line and all, that equals one before it but for its text.
@@ -113,7 +117,7 @@ class Templates:
             return None
         self._tries = _TRIES
         if made is None:
-            template.choice.hold(template.members)
+            template.choice.hold(template.rest)
             self.hold(template.more)
             return b""
         self._learn_text(delta, template)
@@ -132,30 +136,33 @@ class Templates:
 
     def unsettle(self) -> None:
         """An event is read in another way: it may change how the arguments of a call go on."""
-        if self._texts:
+        if self._calls:
+            self._calls = False
             self._texts = [known for known in self._texts if known.field != "arguments"]
 
     def learn(self, data: bytes, choice: Mapping[str, bytes], stream: ChoiceStream, more: Mapping[str, bytes]) -> None:
         """Remember the surroundings of the only choice of a chunk that carried nothing but its delta."""
         raw = choice.get("delta", b"")
         if self._used:
-            self._used, self._tries, self._text_tries = False, _TRIES, _TRIES
-        if not self._tries or choice.get("finish_reason", _NULL) != _NULL or choice.get("usage", _NULL) != _NULL:
+            self._tries = _TRIES
+        if not self._tries:
+            self._texts = []
             return
-        if "x_groq" in choice:
+        if choice.get("finish_reason", _NULL) != _NULL or choice.get("usage", _NULL) != _NULL or "x_groq" in choice:
             return
         start = data.find(raw)
         if not raw or data.count(raw) != 1 or not data[:start].rstrip(b" ").endswith(_BEFORE_DELTA):
             return
         self._tries -= 1
-        before, after = self._chunks.around(stream.around(choice), more)
-        self._template = Template(data[:start], data[start + len(raw) :], stream, before, after, choice, more)
+        rest = further(choice)
+        before, after = self._chunks.around(stream.around(rest), more)
+        self._template = Template(data[:start], data[start + len(raw) :], stream, before, after, rest, more)
         self._learn_text(raw, self._template)
 
     def _learn_text(self, delta: bytes, template: Template) -> None:
         """Remember what is around the text of a delta that brings nothing else."""
         if self._used:
-            self._used, self._text_tries = False, _TRIES
+            self._used, self._text_tries = False, _TEXT_TRIES
         self._text_tries -= 1
         if self._text_tries < 0 and self._text_tries % _RARELY:
             return
@@ -170,3 +177,4 @@ class Templates:
         memory = template.choice.memory if parts.field in FIELDS else None
         text = TextTemplate(start, end, len(start) - 1, 1 - len(end), pieces, template.choice, memory, parts.field)
         self._texts = [text, *self._texts[: _MOST_TEXTS - 1]]
+        self._calls = self._calls or parts.field == "arguments"
