@@ -130,8 +130,7 @@ class KeyRecord:
         return Limits(self.limit, self.reset, self.rpm)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, gc=False):
     """What a key may use. None: no limit."""
 
     usd: Decimal | None = None
@@ -139,8 +138,7 @@ class Limits:
     rpm: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True, gc=False):
     """Leave to make one request. Owed back by `Spend.settle` or `Spend.release`."""
 
     key: str
@@ -164,8 +162,7 @@ class Refusal:
     remaining: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyUsage:
+class KeyUsage(msgspec.Struct, frozen=True, gc=False):
     """What a key has spent, in USD, in the current UTC day, week (from Monday), month, and ever."""
 
     daily: Decimal = Decimal(0)

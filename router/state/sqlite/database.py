@@ -45,7 +45,7 @@ MIGRATIONS = (
     CREATE TABLE running (replica TEXT PRIMARY KEY) WITHOUT ROWID;
     """,
 )
-"""What leads from each format to the next. Money is in units of 1e-12 USD; `row` is compressed JSON."""
+"""What leads from each format to the next. Money is in units of 1e-12 USD; `row` is JSON."""
 
 
 class Database:
