@@ -32,7 +32,7 @@ class Client:
         body = self.dialect.encode(call)
         wanted = _forwarded(self.dialect.forwards())
         forwarded = [(name, client_headers[name]) for name in wanted if name in client_headers]
-        return await self.transport.open(PATH, (*self.headers, *forwarded), body)
+        return await self.transport.open(PATH, [*self.headers, *forwarded] if forwarded else self.headers, body)
 
 
 @lru_cache

@@ -9,8 +9,9 @@ from typing import cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from providers.errors import BadAnswer, Broken, Unreachable
-from providers.transport.base import MAX_HEAD_BYTES, MAX_HEADERS, Take
+from providers.transport.base import MAX_HEAD_BYTES, MAX_HEADERS, Header, Take
 from providers.transport.dial import Dialled
+from providers.transport.fields import Refusal, check_coding, check_size
 from providers.transport.origin import reason_of
 
 HIGH_WATER = 256 * 1024
@@ -19,41 +20,8 @@ SLICE = 64 * 1024
 """A longer request body is written in slices of this size, each when the one before has left."""
 
 
-class _Refusal(Exception):
-    """Raised in a parser's callback: this answer is not one we accept."""
-
-
 class Connection(Dialled):
     """An exchange is `ask`, then `read` until b"". Whoever cancels either finds the connection closed."""
-
-    __slots__ = (
-        "_closed",
-        "_ended",
-        "_error",
-        "_field_bytes",
-        "_fields",
-        "_grew",
-        "_head_done",
-        "_heard",
-        "_keep",
-        "_loop",
-        "_on_lost",
-        "_overhead",
-        "_parser",
-        "_peer",
-        "_pending",
-        "_pending_bytes",
-        "_reading_paused",
-        "_take_on",
-        "_transport",
-        "_unsent",
-        "_until_close",
-        "_waiter",
-        "_writing_paused",
-        "headers",
-        "idle_since",
-        "status",
-    )
 
     _transport: asyncio.Transport
 
@@ -66,11 +34,13 @@ class Connection(Dialled):
         self._waiter: asyncio.Future[bool | BaseException | None] | None = None
         self._take_on: Take | None = None
         self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._pending_bytes = self._counted = 0
         self._unsent = memoryview(b"")
         self._reading_paused = self._writing_paused = False
         self._closed = True
         self.status = 0
+        self.fields: list[Header] = []
+        """Of the answer's head, as they came."""
         self.idle_since = 0.0
         self._begin()
         self._ended = self._keep = True
@@ -128,16 +98,15 @@ class Connection(Dialled):
     def abort(self, error: Exception | None = None) -> None:
         """Close at once; a waiting `ask` or `read`, and every later `read`, raises `error`."""
         self._pending.clear()
-        self._pending_bytes = 0
         self._close(error or Broken(f"the connection to {self._peer} was closed by this side"))
 
     # An exchange
 
     def _begin(self) -> None:
-        self._ended = self._head_done = self._heard = self._keep = self._until_close = self._grew = False
+        self._ended = self._head_done = self._keep = self._until_close = False
         self._error: Exception | None = None
-        self._fields = self._field_bytes = self._overhead = 0
-        self.headers: dict[str, str] = {}
+        self._overhead = 0
+        self._fields: list[Header] = []
         if self._pending:
             self._take()
 
@@ -178,18 +147,22 @@ class Connection(Dialled):
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _pump_on(self) -> None:
-        """Hand on what has come, unless the pump is being cancelled."""
+    def _hand_on(self) -> None:
+        """What has come is for the pump, unless that is being cancelled."""
         take, waiter = self._take_on, self._waiter
         if take is None or waiter is None or waiter.done():
             return
-        if self._pending:
-            try:
-                if not take(self._take()):
-                    self._end_pump(False)
-            except BaseException as error:
-                self._end_pump(error)
-        self._wake()
+        self._overhead = 0
+        pending = self._pending
+        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        pending.clear()
+        try:
+            if not take(data):
+                self._end_pump(False)
+        except BaseException as error:
+            self._end_pump(error)
+        if self._ended or self._error is not None:
+            self._wake()
 
     def _end_pump(self, verdict: bool | BaseException) -> None:
         waiter, self._waiter, self._take_on = self._waiter, None, None
@@ -200,7 +173,7 @@ class Connection(Dialled):
         pending = self._pending
         data = pending[0] if len(pending) == 1 else b"".join(pending)
         pending.clear()
-        self._pending_bytes = 0
+        self._pending_bytes = self._counted = 0
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -222,7 +195,7 @@ class Connection(Dialled):
 
     def _fault(self, reason: Exception | None) -> Exception:
         why = f"the connection was {reason_of(reason)}" if reason is None else reason_of(reason)
-        if not self._heard:
+        if not self._head_done and not self._overhead:
             return Unreachable(f"{self._peer} did not answer: {why}")
         part = "body" if self._head_done else "head"
         return Broken(f"{self._peer} broke off within the {part} of its answer: {why}")
@@ -251,33 +224,42 @@ class Connection(Dialled):
     def data_received(self, data: bytes) -> None:
         if self._closed:
             return
-        self._heard = True
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserCallbackError as error:
-            if not isinstance(error.__context__, _Refusal):
+            if not isinstance(error.__context__, Refusal):
                 raise
             self._refuse(str(error.__context__))
         except HttpParserError as error:
             self._refuse(str(error))
         except HttpParserUpgrade:
             self._refuse("it switches protocols")
+        if self._take_on is None:
+            self._keep_pieces()
+        elif self._pending:
+            self._hand_on()
         else:
             self._bound()
-        if self._take_on is not None:
-            self._pump_on()
+            self._wake()
 
-    def _bound(self) -> None:
-        if self._ended:
-            return
-        if self._grew:
-            self._grew = False
+    def _keep_pieces(self) -> None:
+        """What has come lies here until it is read."""
+        if len(self._pending) > self._counted:
             self._overhead = 0
-            if self._pending_bytes > HIGH_WATER and not self._reading_paused:
+            self._pending_bytes += sum(map(len, self._pending[self._counted :]))
+            self._counted = len(self._pending)
+            if self._pending_bytes > HIGH_WATER and not self._reading_paused and not self._closed:
                 self._reading_paused = True
                 self._transport.pause_reading()
-        elif self._overhead > MAX_HEAD_BYTES:
+            self._wake()
+        elif self._ended:
+            self._wake()
+        else:
+            self._bound()
+
+    def _bound(self) -> None:
+        if self._overhead > MAX_HEAD_BYTES and not self._ended and not self._closed:
             self._refuse(f"over {MAX_HEAD_BYTES // 1024} kB without a byte of the body")
 
     def _refuse(self, why: str) -> None:
@@ -288,44 +270,40 @@ class Connection(Dialled):
 
     def on_message_begin(self) -> None:
         if self._ended:  # it must not become the next request's answer
-            raise _Refusal("something follows the answer")
+            raise Refusal("something follows the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._field_bytes += len(name) + len(value) + 4
-        if self._fields > MAX_HEADERS or self._field_bytes > MAX_HEAD_BYTES:
-            raise _Refusal(f"over {MAX_HEADERS} header fields, or {MAX_HEAD_BYTES // 1024} kB of them")
-        if not self._head_done:
-            self.headers[name.lower().decode("latin-1")] = value.strip().decode("latin-1")
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
+        parser = self._parser
+        fields, self._fields = self._fields, []  # what may follow are trailers
+        if len(fields) > MAX_HEADERS or self._overhead > MAX_HEAD_BYTES:
+            check_size(fields)
+        status = parser.get_status_code()
         if status < 200:
-            self._interim(status)
+            _check_interim(status)
             return
-        headers = self.headers
-        coding = headers.get("transfer-encoding")
-        if coding is not None and coding.lower() != "chunked":
-            raise _Refusal("a transfer coding other than chunked, which was not asked for")
+        names = b"\n%b\n" % b"\n".join(dict(fields)).lower()
+        if b"\ntransfer-encoding\n" in names:
+            check_coding(fields)
+        elif not parser.should_keep_alive():
+            self._until_close = b"\ncontent-length\n" not in names
         self.status = status
-        self._until_close = coding is None and "content-length" not in headers
-        self._keep = self._parser.should_keep_alive()
+        self.fields = fields
+        self._keep = parser.should_keep_alive()
         self._head_done = True
         self._overhead = 0
         self._wake()
 
-    def _interim(self, status: int) -> None:
-        if status < 100 or status == 101:
-            raise _Refusal(f"status {status:03d}, which was not asked for")
-        self.headers.clear()
-
     def on_body(self, data: bytes) -> None:
         self._pending.append(data)
-        self._pending_bytes += len(data)
-        self._grew = True
-        self._wake()
 
     def on_message_complete(self) -> None:
         if self._head_done:
             self._ended = True
-            self._wake()
+
+
+def _check_interim(status: int) -> None:
+    if status < 100 or status == 101:
+        raise Refusal(f"status {status:03d}, which was not asked for")

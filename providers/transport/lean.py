@@ -10,6 +10,7 @@ from providers.errors import Broken, Unreachable
 from providers.transport.base import Header, Limits, Take
 from providers.transport.connection import Connection
 from providers.transport.dial import default_context, dial
+from providers.transport.fields import decoded
 from providers.transport.origin import Origin, RequestHead
 from providers.transport.pool import IdleConnections, Slots
 from providers.transport.proxy import Proxy
@@ -18,14 +19,19 @@ from providers.transport.proxy import Proxy
 class LeanResponse:
     """An answer being read. Any fault or cancellation gives its connection up at once."""
 
-    __slots__ = ("_connection", "_error", "_give_back", "headers", "status")
+    __slots__ = ("_connection", "_error", "_fields", "_give_back", "status")
 
     def __init__(self, connection: Connection, give_back: Callable[[Connection], None]) -> None:
         self.status: int = connection.status
-        self.headers: Mapping[str, str] = connection.headers
+        self._fields = connection.fields
         self._connection: Connection | None = connection
         self._give_back = give_back
         self._error: Exception | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See `Response`. Decoded when asked for: hardly any answer's are."""
+        return decoded(self._fields)
 
     async def read(self) -> bytes:
         """See `Response`."""
@@ -94,7 +100,8 @@ class LeanTransport:
     async def open(self, path: bytes, headers: Sequence[Header], body: bytes) -> LeanResponse:
         """See `Transport`. Raises ValueError, before anything is sent, for headers that could smuggle."""
         head = self._head.post(path, headers, len(body))
-        await self._slots.acquire()
+        if not self._slots.take():
+            await self._slots.acquire()
         try:
             connection = await self._exchange(head, body)
         except BaseException:

@@ -58,19 +58,26 @@ class Origin:
 class RequestHead:
     """Writes the heads of requests to one origin."""
 
-    __slots__ = ("_after_path", "_before_path")
+    __slots__ = ("_after_length", "_after_path", "_before_length", "_before_path", "_headers", "_path")
 
     def __init__(self, origin: Origin) -> None:
         self._before_path = b"POST " + origin.path
         self._after_path = b" HTTP/1.1\r\nhost: %b\r\ncontent-length: " % origin.authority.encode("ascii")
+        self._path: bytes | None = None
+        self._headers: Sequence[Header] = ()
 
     def post(self, path: bytes, headers: Sequence[Header], length: int) -> bytes:
-        """The head of a POST with a body of `length` bytes. Raises ValueError as `check` does."""
-        check(path, headers)
-        lines = [b"%b%b%b%d" % (self._before_path, path, self._after_path, length)]
-        lines.extend([name + b": " + value for name, value in headers])
-        lines.append(b"\r\n")
-        return b"\r\n".join(lines)
+        """The head of a POST with a body of `length` bytes. Raises ValueError as `check` does.
+
+        For the very tuple it was given last, all is checked and written already.
+        """
+        if headers is not self._headers or path is not self._path:
+            check(path, headers)
+            lines = [name + b": " + value for name, value in headers]
+            self._before_length = self._before_path + path + self._after_path
+            self._after_length = b"\r\n".join([b"", *lines, b"\r\n"])
+            self._headers, self._path = headers, path if isinstance(headers, tuple) else None
+        return b"%b%d%b" % (self._before_length, length, self._after_length)
 
 
 def check(path: bytes, headers: Sequence[Header]) -> None:

@@ -19,10 +19,16 @@ class Slots:
         self._free: float = math.inf if count is None else count
         self._waiters: deque[asyncio.Future[None]] = deque()
 
-    async def acquire(self) -> None:
-        """Wait for a slot. A cancelled wait holds none."""
+    def take(self) -> bool:
+        """Have one of those that are free, if any is."""
         if self._free > 0:
             self._free -= 1
+            return True
+        return False
+
+    async def acquire(self) -> None:
+        """Wait for a slot. A cancelled wait holds none."""
+        if self.take():
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
