@@ -212,7 +212,6 @@ class Attempt:
     async def _read_whole(self, response: Response) -> Whole:
         self._pieces = []
         await response.pump(self._keep)
-        self._watch.stop()
         return self._client.dialect.whole(b"".join(self._pieces), self._envelope())
 
     def _keep(self, piece: bytes) -> bool:
