@@ -10,12 +10,14 @@ from typing import Protocol
 from providers.dialects.base import Tail
 from providers.errors import ProviderError
 from providers.usage import total
+from router.attempt import Give
 from router.catalogue import Endpoint
 from router.decision import Decision
 from router.dispatch import Started
 from router.outcome import Outcome
 from router.request import Request
 from router.rescue.rescue import Insurance
+from router.rescue.transcript import LARGE, MANY
 
 CLIENT_LEFT = 499
 """The status a request is recorded with whose client did not wait for it."""
@@ -36,9 +38,11 @@ class Answer:
 
     __slots__ = (
         "_attempt",
+        "_condense",
         "_decision",
         "_ended",
         "_first",
+        "_heard",
         "_insurance",
         "_interrupted",
         "_push",
@@ -78,27 +82,33 @@ class Answer:
     async def relay(self, sink: Sink) -> None:
         """Hand the client its events up to the last. A stream that breaks is carried on elsewhere or ends with an error
         in it: this never raises but for being cancelled."""
-        self._push = sink.push
+        give = self._push = sink.push
+        if self._insurance is not None:
+            give = self._give
+            self._heard, self._condense = self._insurance.transcript.events, self._insurance.transcript.condense
         out = self._first
         while not self._ended:
-            if out and not self._give(out):
+            if out and not give(out):
                 await sink.drained()
-            out = await self._go_on(sink)
+            out = await self._go_on(sink, give)
         sink.push(out)
         await sink.drained()
 
-    async def _go_on(self, sink: Sink) -> bytes:
+    async def _go_on(self, sink: Sink, give: Give) -> bytes:
         """Up to the end, or where the stream is carried on. Returns the events that are due next."""
         try:
-            while not await self._attempt.pump(self._give):
+            while not await self._attempt.pump(give):
                 await sink.drained()
         except ProviderError as error:
             return await self._broken(error)
         return self._finished()
 
     def _give(self, events: bytes) -> bool:
-        if self._insurance is not None:
-            self._insurance.heard(events)
+        """Of an insured stream every event passes here."""
+        heard = self._heard
+        heard.append(events)
+        if len(heard) >= MANY or len(events) >= LARGE:
+            self._condense()
         return self._push(events)
 
     def _finished(self) -> bytes:

@@ -19,9 +19,8 @@ from router.rescue.ways import Way, ways
 class Insurance(Protocol):
     """What an answer asks where it breaks."""
 
-    def heard(self, events: bytes) -> None:
-        """The client was given these events."""
-        ...
+    transcript: Transcript
+    """Of what the client was given; whoever gives it keeps it."""
 
     async def carry_on(self, broken: Attempt, error: ProviderError) -> Started | None:
         """An attempt that goes on where `broken` stopped, with the first bytes it has that are new (b"": it has ended
@@ -52,8 +51,7 @@ class Rescue:
     def __init__(self, walk: Walk, rules: Rules) -> None:
         self._walk = walk
         self._left = rules.max_per_request
-        self._transcript = Transcript()
-        self.heard = self._transcript.add
+        self.transcript = Transcript()
 
     async def carry_on(self, broken: Attempt, error: ProviderError) -> Started | None:
         """See Insurance."""
@@ -76,7 +74,7 @@ class Rescue:
     def _said(self) -> Sequence[Segment] | None:
         """What the client has, where it can be said again."""
         many = self._walk.job.ask.body.get("n") not in (None, b"1")
-        return None if many else self._transcript.said()
+        return None if many else self.transcript.said()
 
     async def _first_that_can(self, broken: Endpoint, said: Sequence[Segment]) -> tuple[Started | None, Rescued]:
         rescued = Rescued("none", "failed", broken.tag)

@@ -12,8 +12,10 @@ from providers.edit import members_of, objects_of
 from providers.reasoning import CONTENT, DETAILS, EMPTY_VALUES, FIELDS, PLAIN, is_text, text_of_details
 from providers.splice import raw_items, value_of
 
-BATCH_BYTES = 64 * 1024
-"""Events are kept as they are up to here and only then read: most answers are shorter, and cost nothing."""
+MANY = 256
+"""Events are kept as they are up to so many and only then read: most answers are shorter, and cost nothing."""
+LARGE = 4096
+"""Bytes."""
 
 Kind = Literal["reasoning", "content", "calls"]
 
@@ -114,34 +116,30 @@ _usual = msgspec.json.Decoder(_Usual).decode
 
 
 class Transcript:
-    """Collects the events handed to the client. `add` costs next to nothing; memory is that of the text."""
+    """Collects the events handed to the client: they are appended to `events`, and `condense`d when there are `MANY`
+    or after `LARGE` ones, so that hearing one costs next to nothing; memory is that of the text."""
 
-    __slots__ = ("_events", "_opaque", "_segments", "_size")
+    __slots__ = ("_opaque", "_segments", "events")
 
     def __init__(self) -> None:
-        self._events: list[bytes] = []
-        self._size = 0
+        self.events: list[bytes] = []
+        """Whole events, as they were handed out, and not read yet."""
         self._segments: list[Segment] = []
         self._opaque = False
 
-    def add(self, events: bytes) -> None:
-        """Whole events, as they were handed out."""
-        self._events.append(events)
-        self._size += len(events)
-        if self._size > BATCH_BYTES:
-            self._merge()
-
     def said(self) -> list[Segment] | None:
         """All of it in order; None where it cannot be said a second time."""
-        self._merge()
+        self.condense()
         return None if self._opaque else self._segments
 
-    def _merge(self) -> None:
-        events, self._events, self._size = self._events, [], 0
+    def condense(self) -> None:
+        """Read what is not read yet, and keep its text alone."""
+        events = b"".join(self.events)
+        self.events.clear()
         if self._opaque:
             return
         try:
-            for event in split(b"".join(events)):
+            for event in split(events):
                 self._read(event)
         except (ValueError, RecursionError):
             self._opaque = True

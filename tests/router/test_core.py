@@ -21,6 +21,7 @@ from router.metrics import Metrics
 from router.outcome import Outcome
 from router.recall import Memory
 from router.request import Request
+from router.rescue.transcript import LARGE, MANY
 from router.served import Served
 from router.state.memory import LocalReasoning, LocalSpend, LocalSticky
 from router.state.spend import SpendBook
@@ -140,6 +141,23 @@ def test_a_client_that_leaves_a_stream_is_reported_and_its_tokens_are_paid(piece
         assert gate.served().cost > 0
         assert response.aborted
         assert gate.core.health.in_flight() == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(("piece", "pieces", "most"), [(b"c", 1_000, MANY), (b"c" * LARGE, 10, 0)])
+def test_of_a_long_stream_few_events_are_kept_as_they_came(piece: bytes, pieces: int, most: int) -> None:
+    async def main() -> None:
+        gate = Gate(two(), {"a": lambda: FakeResponse(steps=[piece] * pieces)})
+        answer = await gate.begin()
+        reading = gate.loop.create_task(answer.relay(Reader()))
+        await asyncio.sleep(1)
+        assert answer._insurance is not None
+        assert len(answer._insurance.transcript.events) <= most
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        answer.close()
 
     run(main())
 

@@ -19,7 +19,7 @@ from providers.errors import Diverged
 from providers.splice import JsonObject
 from router.rescue import transcript as transcripts
 from router.rescue.compare import UNMISTAKABLE
-from router.rescue.transcript import Segment, Transcript
+from router.rescue.transcript import MANY, Segment, Transcript
 from router.rescue.ways import Continue, Replay, Way, ways
 
 DIALECT = REGISTRY["moonshot"]
@@ -131,7 +131,7 @@ class Rescued:
 
     def _hear(self, events: bytes) -> None:
         if events:
-            self.transcript.add(events)
+            self.transcript.events.append(events)
             self.client.hear(events)
 
     def said(self) -> list[Segment]:
@@ -322,27 +322,29 @@ def event(delta: dict[str, Any], **choice: Any) -> bytes:
 @pytest.mark.parametrize("name", OPAQUE)
 def test_what_cannot_be_said_again_is_known(name: str) -> None:
     transcript = Transcript()
-    transcript.add(event({"content": "a"}))
+    transcript.events.append(event({"content": "a"}))
     assert transcript.said() is not None
-    transcript.add(event(OPAQUE[name]))
+    transcript.events.append(event(OPAQUE[name]))
     assert transcript.said() is None
-    transcript.add(event({"content": "b"}))
+    transcript.events.append(event({"content": "b"}))
     assert transcript.said() is None
 
 
 @pytest.mark.parametrize("choice", [{"index": 1}, {"logprobs": {"content": [{"token": "a"}]}}])
 def test_neither_can_a_second_choice_nor_probabilities(choice: dict[str, Any]) -> None:
     transcript = Transcript()
-    transcript.add(event({"content": "a"}, **choice))
+    transcript.events.append(event({"content": "a"}, **choice))
     assert transcript.said() is None
 
 
 def test_a_long_answer_is_kept_as_its_text() -> None:
     transcript = Transcript()
     for _ in range(20_000):
-        transcript.add(event({"content": "word "}, padding="x" * 300))
-    kept = sum(map(len, transcript._events)) + sum(len(one) for part in transcript._segments for one in part.pieces)
-    assert kept < 100_000 + transcripts.BATCH_BYTES + 1_000
+        transcript.events.append(event({"content": "word "}, padding="x" * 300))
+        if len(transcript.events) >= MANY:
+            transcript.condense()
+    kept = sum(map(len, transcript.events)) + sum(len(one) for part in transcript._segments for one in part.pieces)
+    assert kept < 100_000 + MANY * 500
     (segment,) = transcript.said() or []
     assert segment.text == "word " * 20_000
 
