@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from router.ask import TEXT, Ask
 from router.catalogue import Endpoint, Model
+from router.facts import Standing
 from router.preferences import Effective
 from router.tokens import Estimate
 
@@ -86,6 +87,8 @@ class Sieve(Struct, frozen=True, eq=False):
     endpoints: tuple[Endpoint, ...]
     prices: tuple[tuple[float, float, float], ...]
     """USD at each per prompt token, per completion token and per request."""
+    savings: tuple[float, ...]
+    """USD at each that a prompt token costs less where it is in its cache."""
     kept_out: Mapping[Endpoint, str]
     """Those that may not serve, and why."""
     least_context: int
@@ -101,6 +104,11 @@ class Sieve(Struct, frozen=True, eq=False):
         """USD a request of so many tokens would cost at each endpoint."""
         return [prompt * read + completion * written + fee for read, written, fee in self.prices]
 
+    def usual_costs(self, prompt: float, completion: float, standings: Sequence[Standing]) -> list[float]:
+        """The same with as much of the prompt cached as each lately had of its prompts."""
+        costs = zip(self.costs(prompt, completion), self.savings, standings, strict=True)
+        return [cost - prompt * standing.cached * saving for cost, saving, standing in costs]
+
 
 def sieve(model: Model, rules: Effective) -> Sieve:
     """A model's endpoints by preferences."""
@@ -112,6 +120,7 @@ def sieve(model: Model, rules: Effective) -> Sieve:
         rules=rules,
         endpoints=model.endpoints,
         prices=tuple([(prompt, completion, request) for prompt, completion, _, request in quick]),
+        savings=tuple([prompt - cached for prompt, _, cached, _ in quick]),
         kept_out=kept_out,
         least_context=min([one.context_length for one in kept], default=0),
         least_output=min([one.max_output for one in kept if one.max_output is not None], default=math.inf),

@@ -36,6 +36,8 @@ class Standing(Struct, frozen=True, gc=False):
     """Seconds to the first token over five minutes."""
     throughput: Spread | None = None
     """Output tokens a second over five minutes, waiting included."""
+    cached: float = 0.0
+    """Share of its prompts' tokens that it had in its cache, over half an hour."""
     troubled: bool = False
     """It is out of the plan or goes back in its order; follows from the others."""
 
@@ -84,6 +86,8 @@ class Facts:
     first_byte: Samples = field(default_factory=Samples)
     """The same of answers that are not streamed: nearly all of their time."""
     throughput: Samples = field(default_factory=lambda: Samples(more_is_better=True))
+    prompts: Window = field(default_factory=lambda: Window(60, 30))
+    """Half an hour of prompt tokens: "good" are those that were cached."""
     judged: Standing = field(default_factory=Standing)
     judged_at: int = -1
     """The second in which `judged` was made; -1: something happened since."""
@@ -95,6 +99,9 @@ class Facts:
     second: int = 0
     successes: int = 0
     """Those of `second`, not yet in the windows: these slide by whole seconds, so one entry a second does."""
+    cached: int = 0
+    """Prompt tokens of `successes`."""
+    uncached: int = 0
 
     def write_down(self) -> None:
         """Enter what was only counted so far into the windows."""
@@ -102,6 +109,9 @@ class Facts:
             good, self.successes = self.successes, 0
             self.untold_good += good
             self._enter(self.second, good, 0)
+        if self.cached or self.uncached:
+            self.prompts.add(self.second, self.cached, self.uncached)
+            self.cached = self.uncached = 0
 
     def succeeded(self, now: float) -> None:
         """An attempt of this process ended well."""

@@ -30,6 +30,9 @@ LEASE = 60.0
 REFUSED = 0.5
 """Seconds until the fleet is asked again where another replica is probing."""
 
+UNCACHED = 20_000
+"""Prompt tokens of which none was cached, assumed beside those seen: little traffic tells little of a cache."""
+
 
 class Health:
     """The health book of this process. Clock: monotonic seconds."""
@@ -132,6 +135,8 @@ class Health:
                 tier = Tier.DOWN
             elif uptime < rules.degraded_below:
                 tier = Tier.DEGRADED
+        prompts = facts.prompts
+        prompts.advance(now)
         # A failure or two of an endpoint hardly used must not price it out: at least ten are assumed.
         return Standing(
             outage=outage,
@@ -139,6 +144,7 @@ class Health:
             error_rate=bad / max(total, 10),
             latency=facts.latency.spread(now, 300),
             throughput=facts.throughput.spread(now, 300),
+            cached=prompts.good / (prompts.good + prompts.bad + UNCACHED),
         )
 
     def must_ask(self, endpoint: Endpoint) -> bool:
@@ -214,7 +220,7 @@ class Health:
             facts.probing = None
             self.probed(ticket.endpoint.key)
         if error is None:
-            self._timed(facts, outcome, now)
+            self._measured(facts, outcome, now)
             if facts.failures or facts.ejections or decides:
                 self._alive(ticket, facts, decides)
             facts.account.aside_until, facts.account.aside_reason = 0.0, None
@@ -226,12 +232,16 @@ class Health:
                 self._alive(ticket, facts, decides)
             self._set_aside(facts, outcome, error, now)
 
-    def _timed(self, facts: Facts, outcome: Outcome, now: float) -> None:
+    def _measured(self, facts: Facts, outcome: Outcome, now: float) -> None:
         usage = outcome.usage
         if outcome.first_token is not None:
             (facts.latency if outcome.stream else facts.first_byte).add(now, outcome.first_token)
         if usage is not None and usage.completion and outcome.duration > 0:
             facts.throughput.add(now, usage.completion / outcome.duration)
+        if usage is not None and outcome.endpoint.rates.cache_read is not None:
+            cached = min(usage.cached, usage.prompt)
+            facts.cached += cached
+            facts.uncached += usage.prompt - cached
 
     def _alive(self, ticket: Ticket, facts: Facts, decides: bool) -> None:
         if decides or facts.ejected_until is None:

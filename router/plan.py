@@ -132,7 +132,11 @@ def _judge(ask: Ask, among: Sieve, context: Context, excluded: list[Excluded]) -
     prompt, output = learned.prompt(ask.prompt), learned.completion(limit, EXPECTED_OUTPUT)
     need = Need(ask, prompt, prompt.high + (limit or 0))
     standings = context.standings(among.endpoints)
-    candidates = list(map(Candidate, among.endpoints, standings, among.costs(prompt.tokens, output)))
+    if REGISTRY[among.rules.sort or context.draw].by_traffic:
+        costs = among.usual_costs(prompt.tokens, output, standings)
+    else:
+        costs = among.costs(prompt.tokens, output)
+    candidates = list(map(Candidate, among.endpoints, standings, costs))
     if context.stuck is not None and context.stuck[0] == among.model:
         _at_home(candidates, context.stuck, prompt.tokens, min(context.cached, prompt.tokens), output)
     calm = not any(map(_TROUBLED, standings))

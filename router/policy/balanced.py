@@ -1,6 +1,6 @@
 """Price traded against speed and reliability: the share of each endpoint, by one formula, and a draw by shares.
 
-    price  = expected cost × (1 + 8 × error rate)
+    price  = expected cost × (1 + 8 × error rate); of a prompt as much is taken for cached as lately was there
     speed  = output tokens a second, waiting included; what little was measured is drawn towards a typical peer
     score  = price / speed ** SPEED_WORTH                              lower is better
     behind = score / best score                                        1 for the best
@@ -42,6 +42,8 @@ amount of traffic no matter what"."""
 
 class Balanced:
     """Draws one after another; every further draw is among those left, by their shares among themselves."""
+
+    by_traffic = True
 
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
         scores = _scores(candidates)

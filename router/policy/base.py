@@ -31,6 +31,11 @@ class Candidate(Struct, gc=False):
 class Policy(Protocol):
     """Orders candidates that are otherwise alike. Holds no state; `rng` is the only source of chance."""
 
+    @property
+    def by_traffic(self) -> bool:
+        """Whether expected costs go by how much of its prompts each endpoint lately had in its cache."""
+        ...
+
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
         """Each candidate's chance of being first; they sum to 1. There must be one at least."""
         ...

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import ClassVar
 
 from router.policy.base import Candidate
 
@@ -13,6 +14,8 @@ from router.policy.base import Candidate
 @dataclass(frozen=True, slots=True)
 class Ordered:
     """Candidates by a figure, the lowest first; those that are alike stay as the catalogue has them."""
+
+    by_traffic: ClassVar[bool] = False
 
     figure: Callable[[Candidate], float]
 

@@ -35,6 +35,8 @@ def weights(candidates: Sequence[Candidate]) -> list[float]:
 class Weighted:
     """Draws one after another without putting back, so that every retry is a fresh draw among those left."""
 
+    by_traffic = False
+
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
         shares = weights(candidates)
         total = sum(shares)

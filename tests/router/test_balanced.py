@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,8 @@ from router.plan import make
 from router.policy import REGISTRY, STRATEGIES, Candidate
 from router.policy.balanced import EDGE, EXPLORATION, MOST_EXPLORATION, Balanced
 from router.speed import Spread
-from tests.router.fakes import ask, first_chances, offer, world
+from router.tokens import Estimate
+from tests.router.fakes import MODEL, ask, first_chances, offer, world
 
 POLICY = Balanced()
 ENDPOINT = world(offer("a")).endpoint("a")
@@ -119,3 +121,25 @@ def test_the_file_chooses_the_strategy_and_order_and_sort_overrule_it() -> None:
     assert chances("balanced", order=["cheap"]) == {"cheap": 1.0}
     assert make(ask(), replace(w.context(), draw="balanced")).strategy == "balanced"
     assert set(STRATEGIES.values()) <= set(REGISTRY)
+
+
+def test_prices_go_by_how_much_of_its_prompts_an_endpoint_lately_had_in_its_cache() -> None:
+    price = {"prompt": "2", "completion": "0", "cache_read": "0.2"}
+    w = world(
+        {**offer("caching"), "price": price},
+        {**offer("plain"), "price": {"prompt": "1", "completion": "0"}},
+        context_length=10_000_000,
+    )
+    w.standings["caching"] = Standing(cached=0.75)
+
+    def costs(**how: Any) -> dict[str, float]:
+        asked = replace(ask(provider=how.get("provider")), prompt=Estimate(1_000_000))
+        context = replace(w.context(), draw=how["draw"], stuck=how.get("stuck"), cached=how.get("cached", 0))
+        stage = make(asked, context).stages[0]
+        return {one.endpoint.tag: round(one.expected_cost, 6) for one in stage.candidates}
+
+    assert costs(draw="balanced") == {"caching": 0.65, "plain": 1.0}
+    assert costs(draw="weighted") == {"caching": 2.0, "plain": 1.0}
+    assert costs(draw="balanced", provider={"sort": "price"}) == {"caching": 2.0, "plain": 1.0}
+    home = costs(draw="balanced", stuck=(MODEL, "caching"), cached=1_000_000)
+    assert home == {"caching": 0.2, "plain": 1.0}, "what is known of the conversation itself goes before"

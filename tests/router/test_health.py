@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -27,7 +29,7 @@ from providers.errors import (
 )
 from router.catalogue import Endpoint
 from router.facts import Ticket, Tier
-from router.health import Health
+from router.health import UNCACHED, Health
 from router.outcome import Outcome
 from tests.router.fakes import offer, world
 
@@ -395,6 +397,27 @@ def test_only_answers_are_timed_and_for_five_minutes() -> None:
     assert (standing.throughput.p50, standing.throughput.p99) == (20.0, 10.0), "what 99 % reach is the lower number"
     book.now += 301
     assert book.health.standing(book.x).latency is None
+
+
+def test_how_much_of_its_prompts_an_endpoint_has_in_its_cache_is_measured_over_half_an_hour() -> None:
+    book = Book()
+    dear, free = world(offer("p"), offer("q", price=1)).endpoint("p"), book.x
+    cheap = replace(dear, rates=replace(dear.rates, cache_read=Decimal("0.1")))
+
+    def share() -> float:
+        book.now += 1
+        return book.health.standing(cheap).cached
+
+    assert share() == 0
+    book.settle(book.admit(cheap), usage=Usage(prompt=UNCACHED, cached=UNCACHED))
+    assert share() == pytest.approx(1 / 2), "little traffic tells little"
+    for _ in range(18):
+        book.settle(book.admit(cheap), usage=Usage(prompt=UNCACHED, cached=UNCACHED // 2))
+    assert share() == pytest.approx(10 / 20)
+    book.settle(book.admit(free), usage=Usage(prompt=UNCACHED, cached=UNCACHED))
+    assert book.health.standing(free).cached == 0, "cached or not is one price there"
+    book.now += 1_860
+    assert share() == 0
 
 
 def test_uptime_is_the_share_of_minutes_with_traffic_in_which_four_fifths_succeeded() -> None:
