@@ -8,7 +8,7 @@ from typing import Any
 from providers.sandbox import Answer
 from tests.clients.held import Json, script_of
 from tests.clients.lab import QUESTION, Scene, profile
-from tests.clients.table import results_of
+from tests.clients.second_turn import result_of
 
 CHECKS = ("reasoning", "content", "tool calls", "usage", "finish", "sent back", "reasoning sent back", "raises")
 
@@ -58,7 +58,7 @@ def _sent(scene: Scene, messages: list[Json]) -> set[str]:
     script = scene.answer.expected_tool_calls
     told = [(one["tool_call_id"], _text(one["content"])) for one in results]
     whole = _text(user["content"]) == QUESTION[0]["content"] and _text(assistant.get("content")) == scene.answer.content
-    expected = [(one["id"], one["content"]) for one in results_of(script)]
+    expected = [(call["id"], result_of(call["id"])) for call in script]
     if not whole or told != expected or not _same_calls(calls, script):
         wrong.add("sent back")
     if not _reasoning_came_back(scene, assistant):

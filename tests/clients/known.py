@@ -95,7 +95,7 @@ KNOWN = (
     ),
     Known(
         ("reasoning sent back",),
-        "takes the id off an encrypted block that it sends back",
+        "takes the id off an encrypted block of OpenAI's that it sends back, and means to (`rs_…` is not kept there)",
         (
             Source(
                 "langchain-openrouter",

@@ -15,8 +15,12 @@ SPOKEN = {name: ANSWERS[name] for name in ("rich", "awkward", "parallel")}
 def conversation(scene: Scene, message: Any) -> list[Any]:
     """The question, the assistant's message as the client has it, and a result for each call."""
     ids = [call["id"] for call in scene.answer.expected_tool_calls]
-    results = [{"role": "tool", "tool_call_id": id_, "content": f'{{"of":"{id_}"}} 18°\u2028'} for id_ in ids]
-    return [*QUESTION, message, *results]
+    return [*QUESTION, message, *({"role": "tool", "tool_call_id": id_, "content": result_of(id_)} for id_ in ids)]
+
+
+def result_of(call: str) -> str:
+    """The result of a call by its id: JSON in a string that must not be read."""
+    return f'{{"of":"{call}"}} 18°\u2028'
 
 
 def check_upstream(scene: Scene, sent: Json, messages: list[Json]) -> None:

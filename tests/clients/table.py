@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from providers.sandbox import Answer, Cut
 from tests.clients.held import Json
@@ -12,6 +12,7 @@ from tests.clients.known import CUT, WAYS
 from tests.clients.lab import PROFILES, QUESTION, TOOLS, Scene
 from tests.clients.roster import Client
 from tests.clients.scripts import ENCRYPTED, RICH, SIGNED
+from tests.clients.second_turn import result_of
 
 RICH_MIDDLE = len([delta for delta in RICH.deltas() if delta.index is None]) + 2
 """Events after which the reasoning and the content are there, and the tool calls have begun."""
@@ -54,22 +55,14 @@ def scenes(clients: Iterable[Client]) -> dict[Cell, Scene]:
     }
 
 
-def given(asked: Mapping[Cell, Scene]) -> Json:
-    """The play of these scenes, as python/play.py takes it."""
+def given(asked: Iterable[tuple[Client, Scene, str]]) -> Json:
+    """A play, as python/play.py takes it: each of these scenes with this client in this way."""
+    calls = [(call["id"], call["function"]["name"]) for call in RICH.expected_tool_calls]
     return {
         "messages": QUESTION,
         "tools": TOOLS,
-        "results": results_of(RICH.expected_tool_calls),
+        "results": [{"id": id_, "name": name, "content": result_of(id_)} for id_, name in calls],
         "scenarios": [
-            {"client": cell.client.made, "model": scene.model, "stream": cell.way == "stream"}
-            for cell, scene in asked.items()
+            {"client": client.made, "model": scene.model, "stream": way == "stream"} for client, scene, way in asked
         ],
     }
-
-
-def results_of(calls: list[Any]) -> list[Json]:
-    """A result for each call, as a string that must not be read."""
-    return [
-        {"id": call["id"], "name": call["function"]["name"], "content": f'{{"of":"{call["id"]}"}} 18°\u2028'}
-        for call in calls
-    ]

@@ -67,8 +67,7 @@ async def test_the_ai_sdk_raises(bench: Bench, tmp_path: Path, name: str) -> Non
         pytest.skip(client.missing)
     scenes = cut_scenes()
     place = await lab(bench, scenes)
-    asked = {"client": client.made, "stream": True}
-    plan = {**given({}), "scenarios": [{**asked, "model": scene.model} for scene in scenes]}
+    plan = given((client, scene, "stream") for scene in scenes)
     played = await play(client, place.base_url, plan, tmp_path)
     whole = [scene.slug for scene, held in zip(scenes, played, strict=True) if held["first"] or not held["error"]]
     assert whole == []

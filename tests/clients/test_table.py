@@ -26,7 +26,8 @@ async def test_a_client_holds_the_answer_and_brings_it_back(bench: Bench, tmp_pa
     clients = [client for client in CLIENTS if client.group == group]
     asked = scenes(clients)
     place = await lab(bench, list(asked.values()))
-    played = await play(GROUPS[group], place.base_url, given(asked), tmp_path)
+    plan = given((cell.client, scene, cell.way) for cell, scene in asked.items())
+    played = await play(GROUPS[group], place.base_url, plan, tmp_path)
     found = {
         cell: misses(scene, held, [request.json for request in place.received(scene)])
         for (cell, scene), held in zip(asked.items(), played, strict=True)
