@@ -11,6 +11,9 @@ THINK, END_THINK = "<think>", "</think>"
 SECTION, END_SECTION = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 CALL, ARGUMENTS, END_CALL = "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"
 
+MARK = "<"
+"""All of them start with it."""
+
 LONGEST_HEAD = 1_024
 """Characters of a call's name; anything longer is text."""
 MOST_BLANKS = 1_024
@@ -65,6 +68,10 @@ class _Scanner:
             text = text[:-keep]
         return text, None
 
+    @property
+    def holds(self) -> bool:
+        return self._held != ""
+
     def rest(self) -> str:
         held, self._held = self._held, ""
         return held
@@ -88,6 +95,11 @@ class ThinkTags:
 
     def feed(self, text: str) -> Pieces:
         return self._state(text)
+
+    @property
+    def passed(self) -> bool:
+        """All that comes now is text."""
+        return self._state == self._outside
 
     def close(self) -> Pieces:
         """What was held back."""
@@ -142,6 +154,11 @@ class KimiMarkers:
             if marker is not None:
                 pieces += self._passed(marker)
         return pieces
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is held back, and no call is begun: a text without a marker's first character stays as it is."""
+        return self._where == "text" and not self._scanner.holds
 
     def close(self) -> Pieces:
         """What was held back, and the start of a call that never got its arguments, as the text it was."""
@@ -204,6 +221,13 @@ class Extractor:
         if kind == "content" and self._tags is not None:
             return self._marked(self._tags.feed(text))
         return self._marked(_piece(kind, text))
+
+    def passes(self, kind: str, text: str) -> bool:
+        """Whether a text would be handed on as it is, and change nothing."""
+        if MARK in text or (kind == "content" and self._tags is not None and not self._tags.passed):
+            return False
+        markers = self._markers.get(kind)
+        return markers is None or markers.idle
 
     def close(self) -> Pieces:
         """What was held back, once no more comes."""

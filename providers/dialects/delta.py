@@ -56,13 +56,13 @@ class ChoiceStream:
     __slots__ = (
         "_calls",
         "_exclude",
-        "_extract",
         "_head",
         "_native",
         "_plain",
         "_profile",
         "_reason",
         "_rest",
+        "extract",
         "memory",
         "said",
         "shown",
@@ -73,7 +73,8 @@ class ChoiceStream:
         self._profile = profile
         self._exclude = envelope.exclude_reasoning
         self._plain = profile.emits == "text" and not envelope.exclude_reasoning
-        self._extract = ExtractedDelta(envelope.extract) if envelope.extract else None
+        self.extract = ExtractedDelta(envelope.extract) if envelope.extract else None
+        """What its deltas pass through."""
         # An aggregator's blocks may be signed by whoever is behind it, tools or not.
         self.memory = Collector() if envelope.remember or profile.emits == "details" else None
         """Where its reasoning is remembered."""
@@ -160,13 +161,11 @@ class ChoiceStream:
 
     def delta(self, raw: bytes) -> bytes | None:
         """The client's delta for an upstream's, or None where it says nothing. Raises ValueError."""
-        return self._made(raw if self._extract is None else self._extract.delta(raw))
+        return self._made(raw if self.extract is None else self.extract.delta(raw))
 
     def parts(self, raw: bytes) -> Parts | None:
         """A delta that brings one text and nothing else, without it; None for any other. Later ones that differ from
         it by their text alone become the same but for that text."""
-        if self._extract is not None:
-            return None
         if (call := self._calls.parts(raw)) is not None:
             return Parts("arguments", call[0], call[2], [call[0], call[2]])
         members = members_of(raw)
@@ -187,7 +186,7 @@ class ChoiceStream:
 
     def rest(self) -> bytes | None:
         """A last choice with what was held back for fear of a marker; None: nothing was."""
-        raw = self._extract.close() if self._extract is not None else None
+        raw = self.extract.close() if self.extract is not None else None
         delta = None if raw is None else self._made(raw)
         return None if delta is None else self._head + delta + _END + b"}"
 

@@ -34,6 +34,10 @@ class ExtractedDelta:
             changes["tool_calls"] = _beside(members, calls)
         return changed(raw, members, changes)
 
+    def passes(self, field: str, text: str) -> bool:
+        """Whether a delta stays as it is that brings this text in this field and nothing else."""
+        return self._extractor.passes("content" if field == "content" else "reasoning", text)
+
     def close(self) -> bytes | None:
         """A delta with what was held back, or None."""
         pieces = self._extractor.close()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from providers.dialects.delta import ChoiceStream, further
+from providers.dialects.extracted import ExtractedDelta
 from providers.dialects.render import Chunks
 from providers.edit import as_utf8
 from providers.reasoning import FIELDS
@@ -56,6 +57,8 @@ class TextTemplate(msgspec.Struct, frozen=True, gc=False):
     choice: ChoiceStream
     memory: Collector | None
     """Where reasoning is remembered."""
+    extract: ExtractedDelta | None
+    """What the text passes through."""
     field: str
 
 
@@ -87,9 +90,11 @@ class Templates:
             if event.startswith(known.start) and event.endswith(known.end):
                 text = event[known.opens : known.closes]
                 try:
-                    if not _string(text) or len(event) > MAX_EVENT_BYTES:
+                    if not (said := _string(text)) or len(event) > MAX_EVENT_BYTES:
                         return None
                 except ValueError:
+                    return None
+                if known.extract is not None and not known.extract.passes(known.field, said):
                     return None
                 known.choice.text += len(text) - 2
                 if known.memory is not None:
@@ -174,7 +179,9 @@ class Templates:
         first, *others = parts.made
         pieces = [template.before + first, *others]
         pieces[-1] += template.after
-        memory = template.choice.memory if parts.field in FIELDS else None
-        text = TextTemplate(start, end, len(start) - 1, 1 - len(end), pieces, template.choice, memory, parts.field)
+        choice, field = template.choice, parts.field
+        memory = choice.memory if field in FIELDS else None
+        extract = choice.extract if field != "arguments" else None
+        text = TextTemplate(start, end, len(start) - 1, 1 - len(end), pieces, choice, memory, extract, field)
         self._texts = [text, *self._texts[: _MOST_TEXTS - 1]]
-        self._calls = self._calls or parts.field == "arguments"
+        self._calls = self._calls or field == "arguments"

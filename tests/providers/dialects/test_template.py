@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.dialects import REGISTRY, tools
-from providers.dialects.base import Envelope, StreamReader, Tail
+from providers.dialects.base import Envelope, Extract, StreamReader, Tail
 from providers.dialects.delta import ChoiceStream
 from providers.dialects.template import Templates
 from providers.dialects.tools import CallStream
@@ -145,8 +145,14 @@ def spelled(runs: list[tuple[str, str, str, list[str]]]) -> list[bytes]:
     ]
 
 
-def opened(dialect: str = "openai", *, remember: bool = False, exclude: bool = False) -> StreamReader:
-    envelope = Envelope("gen-1", "m", "P", 1, remember=remember, exclude_reasoning=exclude)
+def opened(
+    dialect: str = "openai",
+    *,
+    remember: bool = False,
+    exclude: bool = False,
+    extract: frozenset[Extract] = frozenset(),
+) -> StreamReader:
+    envelope = Envelope("gen-1", "m", "P", 1, remember=remember, exclude_reasoning=exclude, extract=extract)
     return REGISTRY[dialect].stream(envelope)
 
 
@@ -206,6 +212,38 @@ def test_events_that_arrive_together_or_cut_are_told_as_those_that_arrive_alone(
     assert (in_pieces.events, in_pieces.produced) == (at_once.events, at_once.produced)
 
 
+MARKED = (
+    *('"a"', '"b"', '"\\u003c"', '"<"', '"<think>"', '"</think>"', '"x</thi"', '"nk>y"', '" "', '"\\ud83d"'),
+    *('"<|tool_calls_section_begin|>"', '"<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>"', '"{}"'),
+    *(
+        '"<|tool_call_end|>"',
+        '"<|tool_calls_section_end|>"',
+        '"<|tool_call"',
+        '"s_section_begin|>"',
+        '"<|tool_call_begin|>"',
+    ),
+)
+WANTED: tuple[frozenset[Extract], ...] = (
+    frozenset(("think",)),
+    frozenset(("kimi_markers",)),
+    frozenset(("think", "kimi_markers")),
+)
+MARKED_RUNS = st.tuples(
+    st.just(WRAPS[0]), st.just(CHUNKS[0]), st.sampled_from(DELTAS[:19]), st.lists(st.sampled_from(MARKED), max_size=6)
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(MARKED_RUNS, max_size=8), st.sampled_from(WANTED), st.booleans())
+def test_what_a_text_is_searched_for_is_found_as_in_a_full_reading(
+    runs: list[tuple[str, str, str, list[str]]], wanted: frozenset[Extract], remember: bool
+) -> None:
+    pieces = spelled(runs)
+    by_template = told(opened(extract=wanted, remember=remember), pieces)
+    with read_in_full():
+        assert told(opened(extract=wanted, remember=remember), pieces) == by_template
+
+
 CONTENT, REASONING = '{"content":T}', '{"content":null,"reasoning_content":T}'
 ARGUMENTS = '{"tool_calls":[{"index":0,"function":{"arguments":T}}]}'
 OPENING = '{"tool_calls":[{"index":0,"id":"i","type":"function","function":{"name":"f","arguments":""}}]}'
@@ -244,6 +282,29 @@ def test_of_events_alike_only_the_first_is_read(
         stream.feed(piece)
     assert full_readings == []
     assert stream.events == len(events) + (2 if delta == ARGUMENTS else 1)
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=sorted)
+@pytest.mark.parametrize("delta", [CONTENT, REASONING, ARGUMENTS])
+def test_a_text_without_a_mark_is_not_read_where_marks_are_looked_for(
+    full_readings: list[bytes], delta: str, wanted: frozenset[Extract]
+) -> None:
+    stream = opened(extract=wanted)
+    stream.feed(event(CONTENT) + event(OPENING) + event(delta) * 2)
+    full_readings.clear()
+    assert b'"b"' in stream.feed(event(delta, "b"))
+    assert full_readings == []
+    stream.feed(event(CONTENT, "a < b"))
+    assert len(full_readings) == 1
+
+
+def test_a_text_within_thoughts_is_one_though_it_has_no_mark() -> None:
+    stream = opened(extract=frozenset(("think",)))
+    stream.feed(event(CONTENT, "<think>a"))
+    for text in "bcd":
+        assert b'"reasoning":"%s"' % text.encode() in stream.feed(event(CONTENT, text))
+    stream.feed(event(CONTENT, "</think>e"))
+    assert b'"delta":{"content":"f"}' in stream.feed(event(CONTENT, "f"))
 
 
 def test_three_kinds_of_events_in_turns_are_all_known(full_readings: list[bytes]) -> None:
