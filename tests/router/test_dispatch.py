@@ -444,6 +444,25 @@ def test_a_panic_is_no_herd() -> None:
     run(main())
 
 
+def test_the_last_resort_is_not_tried_while_another_replica_probes() -> None:
+    async def main() -> None:
+        rig = await ejected({slug: bad(ServerFault("500")) for slug in "ab"})
+        asked: list[str] = []
+        before = calls_of(rig)
+
+        async def another_probes(endpoint: tuple[str, str], seconds: float) -> bool:
+            asked.append(endpoint[1])
+            return False
+
+        rig.health.ask_leave = another_probes
+        with pytest.raises(Busy):
+            await rig.send(**ORDER)
+        assert asked == ["b", "a"]
+        assert calls_of(rig) == before
+
+    run(main())
+
+
 def test_the_fallback_models_come_before_the_last_resort() -> None:
     async def main() -> None:
         w = two(fallbacks=["acme/two"], models={"acme/two": {"endpoints": [offer("c")]}})

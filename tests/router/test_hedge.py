@@ -13,6 +13,7 @@ from config.schema import Hedge, Retries, Timeouts
 from providers.errors import Cancelled, ContentRefused, InvalidRequest, ServerFault, Unreachable
 from router.errors import Exhausted
 from router.hedge import BURST, ENOUGH, Allowance, patience
+from router.outcome import Outcome
 from router.speed import Spread, spread
 from tests.router.fakes import FakeResponse, Rig, Script, good, offer, run, world
 
@@ -223,6 +224,26 @@ def test_a_hedge_runs_on_into_the_fallback_models() -> None:
         assert await a.send() == "b"
 
     run(main())
+
+
+def test_a_rival_is_never_a_probe() -> None:
+    async def main() -> None:
+        a = rig({"a": after(9), "b": good, "c": good})
+        b = a.world.endpoint("b")
+        for _ in range(5):
+            ticket = a.health.admit(b)
+            assert ticket is not None
+            a.health.settle(ticket, Outcome("gen-1", b, 0.0, 0.1, ServerFault("500"), stream=True))
+        await asyncio.sleep(6)
+        a.health.ask_leave = left_to_us
+        assert await a.send(**ORDER) == "c"
+        assert [a.calls(slug) for slug in "abc"] == [1, 0, 1]
+
+    run(main())
+
+
+async def left_to_us(endpoint: tuple[str, str], seconds: float) -> bool:
+    return True
 
 
 def test_the_share_of_requests_is_kept_with_a_burst() -> None:
