@@ -171,7 +171,7 @@ async def test_a_settling_that_overtakes_its_admission_leaves_no_reservation(sto
 
 
 async def test_a_slow_redis_is_given_up_and_taken_back(store: RedisStore, proxy: Proxy) -> None:
-    proxy.delay = 0.06  # each way
+    proxy.delay = 0.09  # each way
     for number in range(8):
         await spend(store, f"slow{number}", "0.01")
     assert not store.status().ok

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from providers.tasks import spawn
 from router.state.periods import Figures, resets_at
@@ -86,17 +88,21 @@ class RedisSpend:
     def _admission(
         self, account: Account, limits: Limits, expected: Decimal, request: str, lease: float
     ) -> list[Argument]:
+        """In one word, since each word of a command costs this process time. Money as text: a number of Lua's is exact
+        to 2^53 only."""
         known = account.figures
-        return [
+        figures = (known.total, known.day, known.daily, known.week, known.weekly, known.month, known.monthly)
+        words = (
             self._time(),
             request,
-            to_units(expected),
-            "" if limits.usd is None else to_units(limits.usd),
+            str(to_units(expected)),
+            "" if limits.usd is None else str(to_units(limits.usd)),
             limits.reset or "total",
             limits.rpm or 0,
             lease,
-            *(known.total, known.day, known.daily, known.week, known.weekly, known.month, known.monthly),
-        ]
+            " ".join(map(str, figures)),
+        )
+        return [msgspec.msgpack.encode(words)]
 
     def _time(self) -> str | float:
         return "" if self._now is None else self._now()
@@ -112,7 +118,7 @@ class RedisSpend:
     def _decided(
         self,
         account: Account,
-        reply: list[object],
+        reply: list[Any],
         key: str,
         limits: Limits,
         expected: Decimal,
@@ -120,7 +126,7 @@ class RedisSpend:
         lease: float,
     ) -> Grant | Refusal:
         granted, which, wait, now_us, found = reply
-        at = int(_text(now_us)) / 1e6
+        at = int(now_us) / 1e6
         reserved = _learn(account, found)
         left = None
         if limits.usd is not None:
@@ -129,8 +135,8 @@ class RedisSpend:
             now = self._monotonic()
             self._book.hold(account, request, to_units(expected), now + lease, limits.rpm, now)
             return Grant(key, request, at, expected, left)
-        if _text(which) == "rpm":
-            return Refusal("rpm", math.ceil(int(_text(wait)) / 1e3) / 1e3)
+        if which == b"rpm":
+            return Refusal("rpm", math.ceil(int(wait) / 1e3) / 1e3)
         resets = resets_at(limits.reset, at)
         return Refusal("usd", None if resets is None else resets - at, resets, left)
 
@@ -171,10 +177,9 @@ class RedisSpend:
         while self._charges:
             key, waiting = next(iter(self._charges.items()))
             batch = list(islice(waiting, AT_ONCE))
-            words: list[Argument] = [self._time(), len(batch)]
-            for charge in batch:
-                words += (charge.request, charge.units, charge.at)
-            _learn(self._book.account(key), await self._settle(key, words))
+            charges = [(charge.request, str(charge.units), charge.at) for charge in batch]
+            words = msgspec.msgpack.encode((self._time(), charges))
+            _learn(self._book.account(key), await self._settle(key, [words]))
             self._delivered(key, len(batch))
 
     async def _settle(self, key: str, words: list[Argument]) -> object:
@@ -209,7 +214,7 @@ def _learn(account: Account, found: object) -> int:
     """Take over what Redis says was spent; returns what it says is reserved. An answer that was overtaken by a
     newer one changes nothing."""
     assert isinstance(found, list)
-    total, day, daily, week, weekly, month, monthly, reserved = (int(_text(one)) for one in found)
+    total, day, daily, week, weekly, month, monthly, reserved = map(int, found)
     known = account.figures
     account.figures = Figures(
         max(total, known.total),
@@ -218,7 +223,3 @@ def _learn(account: Account, found: object) -> int:
         *max((month, monthly), (known.month, known.monthly)),
     )
     return reserved
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

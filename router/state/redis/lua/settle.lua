@@ -1,6 +1,7 @@
 -- Replace reservations by what was spent, each once however often it is sent.
--- ARGV: now, how many, then (id, units, unix seconds it belongs to) for each.
-local now = clock(ARGV[1])
+-- ARGV: as MessagePack: now, then (id, units, unix seconds it belongs to) for each.
+local now, charges = unpack(cmsgpack.unpack(ARGV[1]))
+now = clock(now)
 
 local function charge(units, at)
   roll(at)
@@ -13,8 +14,8 @@ local function charge(units, at)
 end
 
 expire(now)
-for index = 1, tonumber(ARGV[2]) do
-  local id, units, at = ARGV[3 * index], ARGV[3 * index + 1], tonumber(ARGV[3 * index + 2])
+for _, one in ipairs(charges) do
+  local id, units, at = unpack(one)
   if redis.call('ZADD', KEYS[5], 'NX', whole(now * 1000), id) == 1 then
     drop(id)
     if units ~= '0' then charge(units, periods(at)) end
