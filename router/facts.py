@@ -122,7 +122,7 @@ class Facts:
         self.successes += 1
         if self.judged.troubled or self.judged.error_rate:
             # What stands well stands no better for it, and figures of speed may be a second old.
-            self.judged_at = -1
+            self.judged_at, self.clear_until = -1, 0.0
 
     def failed(self, now: float) -> None:
         """An attempt of this process ended badly."""

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from config.schema import Health as Thresholds
 from providers.errors import Cancelled, ProviderError, Remedy
 from router.catalogue import Endpoint
-from router.facts import Account, Facts, Standing, Ticket, Tier
+from router.facts import Account, Facts, Standing, Ticket
+from router.judgement import UNSEEN, full, judged, unavailability
 from router.outcome import Outcome
 from router.speed import Spread
 from router.state.values import Note
@@ -29,9 +30,6 @@ LEASE = 60.0
 """Seconds after which another replica may probe, should the one that does so have died."""
 REFUSED = 0.5
 """Seconds until the fleet is asked again where another replica is probing."""
-
-UNCACHED = 20_000
-"""Prompt tokens of which none was cached, assumed beside those seen: little traffic tells little of a cache."""
 
 
 class Health:
@@ -107,45 +105,15 @@ class Health:
         second = int(now)
         if facts.judged_at != second:
             # Windows slide by whole seconds: until the next one, or the next outcome, nothing can change.
-            facts.judged, facts.judged_at = self._judged(facts, now), second
-        judged = facts.judged
-        unavailable, until = _unavailable(endpoint, facts, now)
+            facts.judged, facts.judged_at = judged(facts, self._thresholds, now), second
+        unavailable, until = unavailability(endpoint, facts, now)
         if unavailable is not None:
-            return replace(judged, unavailable=unavailable, until=until)
+            return replace(facts.judged, unavailable=unavailable, until=until)
         # What is about to be probed, and a provider that may be full at any time, is looked at each time.
         calm = facts.ejected_until is None and facts.account.aside_reason is None and not facts.leave
         if calm and endpoint.provider.max_concurrency is None:
-            facts.clear_until = math.inf if judged == _UNSEEN else second + 1.0
-        return judged
-
-    def _judged(self, facts: Facts, now: float) -> Standing:
-        rules = self._thresholds
-        recent, lately = facts.recent, facts.lately
-        facts.write_down()
-        recent.advance(now)
-        seen, failed = recent.good + recent.bad, recent.bad
-        outage = seen >= rules.outage_min and failed >= rules.outage_error_rate * seen
-        lately.advance(now)
-        bad = lately.bad
-        total = lately.good + bad
-        tier = Tier.NORMAL
-        if total >= rules.uptime_min_requests:
-            uptime = lately.good / total
-            if uptime < rules.down_below:
-                tier = Tier.DOWN
-            elif uptime < rules.degraded_below:
-                tier = Tier.DEGRADED
-        prompts = facts.prompts
-        prompts.advance(now)
-        # A failure or two of an endpoint hardly used must not price it out: at least ten are assumed.
-        return Standing(
-            outage=outage,
-            tier=tier,
-            error_rate=bad / max(total, 10),
-            latency=facts.latency.spread(now, 300),
-            throughput=facts.throughput.spread(now, 300),
-            cached=prompts.good / (prompts.good + prompts.bad + UNCACHED),
-        )
+            facts.clear_until = math.inf if facts.judged == UNSEEN else second + 1.0
+        return facts.judged
 
     def must_ask(self, endpoint: Endpoint) -> bool:
         """Whether `leave` is owed before `admit`: an ejected endpoint is probed by one of the fleet."""
@@ -170,8 +138,8 @@ class Health:
     def _is_out(self, endpoint: Endpoint, facts: Facts, insist: bool) -> bool:
         """Whether an attempt may not be made, leave aside."""
         if insist:
-            return (facts.ejected_until is not None and facts.probing is not None) or _full(endpoint, facts.account)
-        return _unavailable(endpoint, facts, self._clock())[0] is not None
+            return (facts.ejected_until is not None and facts.probing is not None) or full(endpoint, facts.account)
+        return unavailability(endpoint, facts, self._clock())[0] is not None
 
     def admit(self, endpoint: Endpoint, *, insist: bool = False) -> Ticket | None:
         """Leave to try an endpoint now, or None.
@@ -223,7 +191,8 @@ class Health:
             self._measured(facts, outcome, now)
             if facts.failures or facts.ejections or decides:
                 self._alive(ticket, facts, decides)
-            facts.account.aside_until, facts.account.aside_reason = 0.0, None
+            if facts.account.aside_until:
+                facts.account.aside_until, facts.account.aside_reason = 0.0, None
             facts.succeeded(now)
         elif not isinstance(error, Cancelled):
             if error.counts:
@@ -344,23 +313,3 @@ class Health:
     def in_flight(self) -> int:
         """Attempts under way."""
         return sum(account.in_flight for account in self._accounts.values())
-
-
-_UNSEEN = Standing()
-"""Of whom nothing was seen lately: it stands so until something is."""
-
-
-def _unavailable(endpoint: Endpoint, facts: Facts, now: float) -> tuple[str | None, float]:
-    account = facts.account
-    if account.aside_until > now:
-        return "provider_put_aside", account.aside_until
-    if facts.ejected_until is not None and (facts.ejected_until > now or facts.probing):
-        return "ejected", facts.ejected_until
-    if facts.cool_until > now:
-        return "cooling", facts.cool_until
-    return ("max_concurrency", now) if _full(endpoint, account) else (None, 0.0)
-
-
-def _full(endpoint: Endpoint, account: Account) -> bool:
-    most = endpoint.provider.max_concurrency
-    return most is not None and account.in_flight >= most

@@ -15,7 +15,7 @@ from router.catalogue import Endpoint
 from router.exclusion import Need, Rule, Sieve, exclusion, in_force
 from router.facts import Standing, Tier
 from router.learned import Learned, nothing
-from router.offers import Offers
+from router.offers import Choice, Offers
 from router.policy import REGISTRY, Candidate
 from router.preferences import Effective
 from router.speed import Spread
@@ -102,17 +102,13 @@ class Context(Struct, frozen=True):
 PASSING = ("ejected", "cooling", "provider_put_aside", "max_concurrency")
 """Exclusions that health alone made: they end by themselves."""
 
-_Group = tuple[Sieve, list[Candidate]]
-"""A model, and those of its endpoints that may serve the request."""
-
 
 def make(ask: Ask, context: Context) -> Plan:
     """Plan a request. Raises UnknownModel."""
     excluded: list[Excluded] = []
     choice = context.offers.of(ask)
     rules = choice.sieves[0].rules
-    groups = [(among, _judge(ask, among, context, excluded)) for among in choice.sieves]
-    stages = _stages(choice.models, groups, context)
+    stages = (_mixed if rules.across_models else _in_turn)(ask, choice, context, excluded)
     return Plan(
         choice.models,
         "order" if rules.order else rules.sort or ("price" if context.draw == "weighted" else context.draw),
@@ -229,19 +225,21 @@ def _misses(measured: Spread | None, wanted: Percentiles, *, above: bool) -> boo
     return any(cutoff is not None and (figure < cutoff if above else figure > cutoff) for figure, cutoff in pairs)
 
 
-def _stages(models: tuple[str, ...], groups: list[_Group], context: Context) -> tuple[Stage, ...]:
-    rules, stages = groups[0][0].rules, []
-    if rules.across_models:
-        everyone = [candidate for _, candidates in groups for candidate in candidates]
-        stages += (
-            [Stage(models, _ordered(everyone, rules, context, first=True), rules, context.draw)] if everyone else []
-        )
-    else:
-        for among, candidates in groups:
-            if candidates:
-                order = _ordered(candidates, among.rules, context, first=not stages)
-                stages.append(Stage((among.model,), order, among.rules, context.draw))
+def _in_turn(ask: Ask, choice: Choice, context: Context, excluded: list[Excluded]) -> tuple[Stage, ...]:
+    stages: list[Stage] = []
+    for among in choice.sieves:
+        if candidates := _judge(ask, among, context, excluded):
+            order = _ordered(candidates, among.rules, context, first=not stages)
+            stages.append(Stage((among.model,), order, among.rules, context.draw))
     return tuple(stages)
+
+
+def _mixed(ask: Ask, choice: Choice, context: Context, excluded: list[Excluded]) -> tuple[Stage, ...]:
+    """The endpoints of all models by the preferences of the first."""
+    rules = choice.sieves[0].rules
+    everyone = [one for among in choice.sieves for one in _judge(ask, among, context, excluded)]
+    order = _ordered(everyone, rules, context, first=True) if everyone else ()
+    return (Stage(choice.models, order, rules, context.draw),) if order else ()
 
 
 def _ordered(candidates: list[Candidate], rules: Effective, context: Context, *, first: bool) -> tuple[Candidate, ...]:

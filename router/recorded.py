@@ -40,7 +40,9 @@ _EXCLUDED = attrgetter(*_ENDPOINT, "reason")
 def kept(decision: Decision) -> msgspec.Raw:
     """What a row is to hold of a decision."""
     ask, plan = decision.ask, decision.plan
-    planned = [one for stage in plan.stages for one in map(_PLANNED, stage.candidates)]
+    planned: list[Planned] = []
+    for stage in plan.stages:
+        planned += map(_PLANNED, stage.candidates)
     excluded = list(map(_EXCLUDED, plan.excluded))
     whole = Kept(ask.models[0], plan.strategy, planned, excluded, decision.rescues, ask.unknown_preferences)
     return msgspec.Raw(encode(whole))

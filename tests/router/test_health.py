@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.schema import Health as Thresholds
 from providers.dialects.base import Usage
@@ -29,7 +31,8 @@ from providers.errors import (
 )
 from router.catalogue import Endpoint
 from router.facts import Ticket, Tier
-from router.health import UNCACHED, Health
+from router.health import Health
+from router.judgement import UNCACHED, judged, unavailability
 from router.outcome import Outcome
 from tests.router.fakes import offer, world
 
@@ -308,6 +311,44 @@ def test_a_standing_is_as_new_as_the_last_outcome() -> None:
     book.meet(times=4)
     assert not book.health.standing(book.x).outage
     assert book.health.standing(book.x).error_rate == pytest.approx(0.3)
+
+
+STEPS: dict[str, ProviderError | None] = {
+    "answers": None,
+    "fails": ServerFault("x"),
+    "is limited": RateLimited("slow", retry_after=0.5),
+    "refuses the key": BadCredentials("no"),
+    "refuses the request": InvalidRequest("yours"),
+    "is left": Cancelled("gone"),
+}
+
+
+@given(
+    st.sampled_from([None, 2]),
+    st.lists(
+        st.tuples(
+            st.sampled_from([*STEPS, "fails", "answers", "begins", "ends"]),
+            st.booleans(),
+            st.sampled_from([0, 0, 0.3, 1, 6, 61, 301]),
+        ),
+        max_size=40,
+    ),
+)
+def test_planning_sees_what_a_close_look_would_see(most: int | None, steps: list[tuple[str, bool, float]]) -> None:
+    """Planning takes an endpoint for what it was last found to be for as long as nothing can have changed."""
+    book, held = Book(max_concurrency=most), list[Ticket]()
+    everyone = [book.x, book.y, book.q]
+    for step, other, pause in steps:
+        if step != "ends":
+            held += filter(None, [book.health.admit(book.y if other else book.x, insist=True)])
+        if step != "begins" and held:
+            book.settle(held.pop(), STEPS.get(step))
+        book.now += pause
+        for endpoint, seen in zip(everyone, book.health.standings(everyone), strict=True):
+            facts = book.health.facts(endpoint)
+            close = judged(facts, book.health.thresholds, book.now)
+            assert seen.unavailable == unavailability(endpoint, facts, book.now)[0]
+            assert (seen.outage, seen.tier, seen.error_rate) == (close.outage, close.tier, close.error_rate)
 
 
 # --- set aside --------------------------------------------------------------------------------------------
