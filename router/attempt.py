@@ -65,7 +65,6 @@ class Attempt:
         "_hedged",
         "_job",
         "_keeping_up",
-        "_loop",
         "_pieces",
         "_reader",
         "_response",
@@ -73,6 +72,7 @@ class Attempt:
         "_size",
         "_source",
         "_ticket",
+        "_time",
         "_watch",
         "_way",
         "_whole",
@@ -110,12 +110,13 @@ class Attempt:
         self._ticket = ticket
         self._client = client
         self._settle = settle
-        self._loop = asyncio.get_running_loop()
-        self.started = self._loop.time()
+        loop = asyncio.get_running_loop()
+        self._time = loop.time
+        self.started = loop.time()
         """When it was made, on the loop's clock."""
         self._first_token: float | None = None
         self._response: Response | None = None
-        self._watch = Watch(self._loop, self.started, job.patience, job.deadline)
+        self._watch = Watch(loop, self.started, job.patience, job.deadline)
         self._source: StreamReader | Whole | None = None
         """Where usage and the like are read."""
         self._events = 0
@@ -222,7 +223,7 @@ class Attempt:
             assert self._response is not None
             self._has_begun(self._response)
         else:
-            self._watch.last = self._loop.time()
+            self._watch.last = self._time()
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size > MAX_ANSWER:
@@ -261,10 +262,11 @@ class Attempt:
         out = reader.feed(data)
         if reader.events != self._events:
             self._events = reader.events
-            self._watch.last = self._loop.time()
+            self._watch.last = self._time()
         if out:
             self._keeping_up = self._give(out)
-        return self._keeping_up and not reader.ended
+            return self._keeping_up and not reader.ended
+        return not reader.ended
 
     async def next(self) -> bytes:
         """The next client-ready bytes of a stream alone; b"" once it has ended well. Raises ProviderError."""
@@ -337,7 +339,7 @@ class Attempt:
             generation=self._job.generation,
             endpoint=self.endpoint,
             started=self.started,
-            duration=self._loop.time() - self.started,
+            duration=self._time() - self.started,
             error=error,
             stream=self._job.ask.stream,
             first_token=self._first_token,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 from providers.tasks import spawn
@@ -25,7 +26,19 @@ _HEADERS = (
 class Stream:
     """Writes whole events only, so that a comment of the keep-alive never lands inside one."""
 
-    __slots__ = ("_beat", "_behind", "_generation", "_last", "_send", "_started", "_time", "_timer", "_unsent", "_wire")
+    __slots__ = (
+        "_beat",
+        "_begun",
+        "_behind",
+        "_generation",
+        "_last",
+        "_send",
+        "_started",
+        "_time",
+        "_timer",
+        "_unsent",
+        "_wire",
+    )
 
     def __init__(self, send: Send, generation: str, wire: Wire | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -34,6 +47,8 @@ class Stream:
         self._generation = generation
         self._time = loop.time
         self._started = False
+        self._begun: Callable[[bytes], bool] | None = None
+        """How what follows the head is written at once."""
         self._unsent: list[bytes] = []
         """Without a wire: what `drained` is to send."""
         self._behind = False
@@ -65,17 +80,19 @@ class Stream:
     def push(self, events: bytes) -> bool:
         """Send whole events; the first ones send the head before them. False: wait for `drained` before more."""
         self._last = self._time()
+        keeps_up = self._begin(events) if self._begun is None else self._begun(events)
+        if not keeps_up:
+            self._behind = True
+        return keeps_up
+
+    def _begin(self, events: bytes) -> bool:
         wire = self._wire
         if wire is None:
             self._unsent.append(events)
-            keeps_up = False
-        elif self._started:
-            keeps_up = wire.push(events)
-        else:
-            self._started = True
-            keeps_up = wire.begin(self._headers(), events)
-        self._behind = not keeps_up
-        return keeps_up
+            return False
+        self._started = True
+        self._begun = wire.push
+        return wire.begin(self._headers(), events)
 
     async def drained(self) -> None:
         """Until the client keeps up."""
