@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from providers.dialects.base import Call, Dialect
 from providers.transport.base import Header, Response, Transport
@@ -22,6 +21,11 @@ class Client:
     dialect: Dialect
     transport: Transport
     headers: tuple[Header, ...] = field(repr=False, default=())
+    _forwards: frozenset[bytes] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = [*TRACE_HEADERS, *[name.encode() for name in self.dialect.forwards()]]
+        object.__setattr__(self, "_forwards", frozenset(names))
 
     async def open(self, call: Call, client_headers: Mapping[bytes, bytes]) -> Response:
         """Send a completion request and wait for the answer's head.
@@ -30,14 +34,10 @@ class Client:
         Raises InvalidRequest, and what Transport.open raises.
         """
         body = self.dialect.encode(call)
-        wanted = _forwarded(self.dialect.forwards())
-        forwarded = [(name, client_headers[name]) for name in wanted if name in client_headers]
-        return await self.transport.open(PATH, [*self.headers, *forwarded] if forwarded else self.headers, body)
-
-
-@lru_cache
-def _forwarded(names: frozenset[str]) -> tuple[bytes, ...]:
-    return (*TRACE_HEADERS, *[name.encode() for name in names])
+        headers: Sequence[Header] = self.headers
+        if not self._forwards.isdisjoint(client_headers):
+            headers = [*headers, *[(name, client_headers[name]) for name in self._forwards if name in client_headers]]
+        return await self.transport.open(PATH, headers, body)
 
 
 def standard_headers(key: str | None, extra: Mapping[str, str], version: str) -> tuple[Header, ...]:

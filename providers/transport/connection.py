@@ -42,6 +42,7 @@ class Connection(Dialled):
         self.fields: list[Header] = []
         """Of the answer's head, as they came."""
         self.idle_since = 0.0
+        self._until_close = False
         self._begin()
         self._ended = self._keep = True
 
@@ -72,7 +73,7 @@ class Connection(Dialled):
 
     async def read(self) -> bytes:
         """What has arrived of the body, else wait for more; b"" at its end. Raises Broken, BadAnswer."""
-        if not self._pending and not self._ended and self._error is None:
+        while not self._pending and not self._ended and self._error is None:
             await self._news()
         if self._pending:
             return self._take()
@@ -103,7 +104,7 @@ class Connection(Dialled):
     # An exchange
 
     def _begin(self) -> None:
-        self._ended = self._head_done = self._keep = self._until_close = False
+        self._ended = self._head_done = False
         self._error: Exception | None = None
         self._overhead = 0
         self._fields: list[Header] = []
@@ -147,17 +148,14 @@ class Connection(Dialled):
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _hand_on(self) -> None:
+    def _hand_on(self, take: Take) -> None:
         """What has come is for the pump, unless that is being cancelled."""
-        take, waiter = self._take_on, self._waiter
-        if take is None or waiter is None or waiter.done():
+        waiter = self._waiter
+        if waiter is None or waiter.done():
             return
         self._overhead = 0
-        pending = self._pending
-        data = pending[0] if len(pending) == 1 else b"".join(pending)
-        pending.clear()
         try:
-            if not take(data):
+            if not take(self._pending.pop() if len(self._pending) == 1 else self._take()):
                 self._end_pump(False)
         except BaseException as error:
             self._end_pump(error)
@@ -235,28 +233,29 @@ class Connection(Dialled):
             self._refuse(str(error))
         except HttpParserUpgrade:
             self._refuse("it switches protocols")
-        if self._take_on is None:
-            self._keep_pieces()
+        take = self._take_on
+        if take is None:
+            self._keep_pieces(len(data))
         elif self._pending:
-            self._hand_on()
+            self._hand_on(take)
         else:
             self._bound()
             self._wake()
 
-    def _keep_pieces(self) -> None:
-        """What has come lies here until it is read."""
-        if len(self._pending) > self._counted:
+    def _keep_pieces(self, size: int) -> None:
+        """What has come in a read of so many bytes lies here until it is read."""
+        count = len(self._pending)
+        if count > self._counted:
+            self._counted = count
             self._overhead = 0
-            self._pending_bytes += sum(map(len, self._pending[self._counted :]))
-            self._counted = len(self._pending)
+            self._pending_bytes += size
             if self._pending_bytes > HIGH_WATER and not self._reading_paused and not self._closed:
                 self._reading_paused = True
                 self._transport.pause_reading()
-            self._wake()
-        elif self._ended:
-            self._wake()
         else:
             self._bound()
+        if self._head_done:
+            self._wake()
 
     def _bound(self) -> None:
         if self._overhead > MAX_HEAD_BYTES and not self._ended and not self._closed:
@@ -285,16 +284,15 @@ class Connection(Dialled):
             _check_interim(status)
             return
         names = b"\n%b\n" % b"\n".join(dict(fields)).lower()
-        if b"\ntransfer-encoding\n" in names:
+        coded = b"\ntransfer-encoding\n" in names
+        if coded:
             check_coding(fields)
-        elif not parser.should_keep_alive():
-            self._until_close = b"\ncontent-length\n" not in names
         self.status = status
         self.fields = fields
         self._keep = parser.should_keep_alive()
+        self._until_close = not (self._keep or coded or b"\ncontent-length\n" in names)
         self._head_done = True
         self._overhead = 0
-        self._wake()
 
     def on_body(self, data: bytes) -> None:
         self._pending.append(data)

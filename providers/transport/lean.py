@@ -103,24 +103,19 @@ class LeanTransport:
         if not self._slots.take():
             await self._slots.acquire()
         try:
-            connection = await self._exchange(head, body)
+            connection = self._idle.take() if self._idle is not None else None
+            if connection is not None:
+                try:
+                    await connection.ask(head, body)
+                except Unreachable:
+                    connection = None  # the peer had closed it while it was idle: not a byte of an answer came
+            if connection is None:
+                connection = await self._connect()
+                await connection.ask(head, body)
         except BaseException:
             self._slots.release()
             raise
         return LeanResponse(connection, self._give_back)
-
-    async def _exchange(self, head: bytes, body: bytes) -> Connection:
-        connection = self._idle.take() if self._idle is not None else None
-        if connection is not None:
-            try:
-                await connection.ask(head, body)
-            except Unreachable:
-                pass  # the peer had closed it while it was idle, and not a byte of an answer came
-            else:
-                return connection
-        connection = await self._connect()
-        await connection.ask(head, body)
-        return connection
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()

@@ -86,7 +86,7 @@ class IdleConnections:
         oldest = self._loop.time() - self._keepalive
         while self._idle:
             connection = self._idle.pop()
-            if connection.idle_since > oldest and connection.reusable:
+            if connection.idle_since > oldest and not connection.closed:
                 return connection
             connection.abort()
         return None

@@ -21,14 +21,14 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], most: int, wire
     """The body. Raises TooLarge (413), BadRequest (408, 415) or ClientLeft."""
     if b"content-encoding" in headers and headers[b"content-encoding"].strip().lower() != b"identity":
         raise BadRequest("Content-Encoding is not supported: send the body uncompressed.", status=415)
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > most:
-        raise _too_large(most)
     arrived = wire.body() if wire is not None else None
     if arrived is not None:
         if len(arrived) > most:
             raise _too_large(most)
         return arrived
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await _gather(receive, most)

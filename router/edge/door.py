@@ -42,7 +42,6 @@ class Door(Socket):
         super().__init__(_loop or asyncio.get_running_loop(), config.timeout_keep_alive)
         self._app = config.loaded_app
         self._server = server_state
-        self._app_state = app_state
         self._parser = _parser(self)
         self._current: Exchange | None = None
         """Being answered."""
@@ -170,7 +169,6 @@ class Door(Socket):
         scope["method"] = parser.get_method().decode("ascii")
         scope["path"], scope["raw_path"], scope["query_string"] = target(url)
         scope["headers"] = fields
-        scope["state"] = self._app_state.copy()
         scope["extensions"] = {EXTENSION: exchange}
         version = parser.get_http_version()
         if version != "1.1":
@@ -197,7 +195,8 @@ class Door(Socket):
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
             exchange.arriving = False
-            exchange.tell()
+            if exchange.news is not None:
+                exchange.news.set()
 
     # Answering
 

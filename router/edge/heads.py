@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import unquote
 
 from httptools import HttpParserError, parse_url
@@ -39,6 +40,7 @@ def check_size(url: bytes, fields: list[Header]) -> None:
         raise Refusal(too_large())
 
 
+@lru_cache(64)
 def target(url: bytes) -> tuple[str, bytes, bytes]:
     """Path, decoded and as it came, and query string. Raises Refusal."""
     try:

@@ -45,11 +45,10 @@ class Edge:
         self._completions = frozenset(f"{prefix}/chat/completions" for prefix in PREFIXES)
         self._rest: App = _starlette(core, accounts, exposition, readiness, pages)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._completions:
-            await self._chat(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["path"] in self._completions and scope.get("method") == "POST":
+            return self._chat(scope, receive, send)
+        return self._rest(scope, receive, send)
 
 
 def _starlette(

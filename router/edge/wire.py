@@ -87,17 +87,14 @@ class Wire:
             if isinstance(self.unread, bytes):
                 self.unread = bytearray(self.unread)
             self.unread += data
-        self.tell()
-
-    def tell(self) -> None:
-        """Wake who waits for news."""
         if self.news is not None:
             self.news.set()
 
     def leave(self) -> None:
         """The client is gone."""
         self.gone = True
-        self.tell()
+        if self.news is not None:
+            self.news.set()
         if self.on_left is not None:
             self.on_left()
 
@@ -145,7 +142,8 @@ class Wire:
     def complete(self) -> None:
         """The answer is whole."""
         self.answered = True
-        self.tell()
+        if self.news is not None:
+            self.news.set()
         if not self.keep_alive:
             self._line.transport.close()
         self._line.finished()

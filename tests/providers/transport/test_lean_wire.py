@@ -32,6 +32,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
         OK + b"Content-Length: 99999999999999999999999\r\n\r\nabc",
         OK + b"Transfer-Encoding: gzip\r\n\r\nabc",
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        OK + b"tRANSFER-eNCODING: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         OK + b"Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         OK + b"A: b\r\n folded\r\nContent-Length: 0\r\n\r\n",
         OK + b"A: b\0c\r\nContent-Length: 0\r\n\r\n",
@@ -59,6 +61,23 @@ async def test_an_answer_that_can_be_read_in_two_ways_or_is_too_big_is_refused_w
             await fetch(transport)
         assert await fetch(transport) == b"ok"
         await until(lambda: server.open_connections == 1)
+
+
+async def test_trailers_are_not_among_the_headers_of_this_answer_or_the_next(lean: Make) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + b"2\r\nok\r\n0\r\nRetry-After: 9\r\n\r\n")
+        await serve(peer)
+
+    async with RawServer(script) as server:
+        transport = lean(server.url)
+        for _ in range(2):
+            response = await ask(transport)
+            assert await response.read() == b"ok"
+            assert await response.read() == b""
+            assert "retry-after" not in response.headers
+            response.close()
+        assert server.accepted == 1
 
 
 def endless(start: bytes, piece: bytes) -> Callable[[Peer], Awaitable[None]]:

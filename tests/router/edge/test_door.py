@@ -54,7 +54,6 @@ async def test_an_application_is_told_all_of_the_head(serve: Serve) -> None:
         "headers": [(b"host", b"x"), (b"x-one", b"a"), (b"x-one", b"B")],
         "client": (host, port),
         "server": ("127.0.0.1", served.port),
-        "state": {},
     }
 
 
