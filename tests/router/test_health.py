@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.schema import Health as Thresholds
@@ -334,6 +334,7 @@ STEPS: dict[str, ProviderError | None] = {
         max_size=40,
     ),
 )
+@example(None, [(step, False, 0) for step in ("answers", "fails", "fails", "answers", "answers")])
 def test_planning_sees_what_a_close_look_would_see(most: int | None, steps: list[tuple[str, bool, float]]) -> None:
     """Planning takes an endpoint for what it was last found to be for as long as nothing can have changed."""
     book, held = Book(max_concurrency=most), list[Ticket]()
