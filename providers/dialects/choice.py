@@ -32,6 +32,8 @@ _NULL = msgspec.Raw(NULL)
 _ASSISTANT = msgspec.Raw(b'"assistant"')
 _TOUCHED = frozenset((*NEVER_NULL, *FIELDS))
 _SAYING = frozenset(("content", "tool_calls", "refusal", "audio", "images", "function_call", *FIELDS))
+_ASKED_FOR = frozenset(("tool_calls", DETAILS))
+"""Reasoning without calls behind it or signed blocks in it will not be asked for."""
 _QUOTE, _BRACE = b'"{'
 
 NO_CHOICES = "The provider's answer has no list of choices."
@@ -67,7 +69,9 @@ class Choice:
             self.produced = len(message["content"]) - 2
         else:
             self._message = said = {name: bytes(value) for name, value in message.items()}
-            self.says = any(said.get(name, NULL) not in EMPTY_VALUES for name in _SAYING)
+            self.says = is_text(said.get("content")) or any(
+                said.get(name, NULL) not in EMPTY_VALUES for name in _SAYING
+            )
             self.produced = _produced(said)
         self.finish_reason = self._reason()
 
@@ -86,7 +90,7 @@ class Choice:
 
     def thought(self) -> Thought | None:
         """Its reasoning, where that is worth remembering; before the message is made right."""
-        if self._message is None:
+        if self._message is None or _ASKED_FOR.isdisjoint(self._message):
             return None
         collector = Collector()
         collector.add(self._message)
@@ -129,7 +133,9 @@ def _is_plain(message: RawMembers) -> bool:
 
 def _made_right(message: bytes, members: dict[str, bytes], profile: Profile, envelope: Envelope) -> bytes:
     """A message as OpenRouter's SDKs expect one."""
-    changes: dict[str, bytes | None] = {name: None for name in NEVER_NULL if members.get(name) == NULL}
+    changes: dict[str, bytes | None] = {}
+    if NULL in members.values():
+        changes.update({name: None for name in NEVER_NULL if members.get(name) == NULL})
     if not is_text(members.get("role")):
         changes["role"] = b'"assistant"'
     content = members.get("content")
@@ -153,9 +159,16 @@ def _made_right(message: bytes, members: dict[str, bytes], profile: Profile, env
 def _produced(message: Mapping[str, bytes]) -> int:
     content = message.get("content", NULL)
     calls = message.get("tool_calls", NULL)
-    parts = flattened(content) if content.startswith(b"[") else (content, b"")
-    thoughts = next((text for field in (PLAIN, CONTENT) if is_text(text := message.get(field, NULL))), None)
-    if thoughts is None:
-        thoughts = text_of_details(message[DETAILS]) if DETAILS in message else b""
-    said = sum([len(text) - 2 for text in (*parts, thoughts) if is_text(text)])
-    return said + (len(calls) if calls.startswith(b"[") else 0)
+    text, thoughts = flattened(content) if content.startswith(b"[") else (content, b"")
+    return _length(text) + _length(thoughts) + _length(_thoughts(message)) + (len(calls) if calls[:1] == b"[" else 0)
+
+
+def _thoughts(message: Mapping[str, bytes]) -> bytes:
+    for field in (PLAIN, CONTENT):
+        if field in message and is_text(message[field]):
+            return message[field]
+    return text_of_details(message[DETAILS]) if DETAILS in message else b""
+
+
+def _length(text: bytes) -> int:
+    return len(text) - 2 if is_text(text) else 0
