@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -67,15 +67,17 @@ def _closed(inner: bytes, members: Mapping[str, bytes], changes: Mapping[str, by
     return inner + (b"".join(added) if inner else b"".join(added)[1:]) + b"}"
 
 
-def rewritten(data: bytes, members: Mapping[str, msgspec.Raw], changes: Mapping[str, object]) -> bytes:
-    """The same for members that were not copied; `changes` are values to encode, or (None) what is to go."""
+def rewritten(
+    data: bytes, members: Mapping[str, msgspec.Raw], changes: Mapping[str, object], without: Collection[str] = ()
+) -> bytes:
+    """The same for members that were not copied; `changes` are values to encode, `without` what is to go."""
     if encode(members) != data:
-        values = {key: None if value is None else encode(value) for key, value in changes.items()}
+        values: dict[str, bytes | None] = {key: encode(value) for key, value in changes.items()}
+        values.update(dict.fromkeys(without))
         return changed(data, {key: bytes(value) for key, value in members.items()}, values)
-    all_: dict[str, object] = {**members, **changes}
-    if None in changes.values():
-        all_ = {key: value for key, value in all_.items() if value is not None}
-    return encode(all_)
+    if without:
+        members = {key: value for key, value in members.items() if key not in without}
+    return encode({**members, **changes})
 
 
 def each_item(data: bytes, edit: Callable[[bytes], bytes]) -> bytes:

@@ -215,10 +215,9 @@ def _complete(
     details, inner = _object(members[group])
     if name in inner and _NULL not in inner.values():
         return
-    mended: dict[str, object] = {key: None for key, value in inner.items() if value == _NULL}
-    if inner.get(name, _NULL) == _NULL:
-        mended[name] = count
-    changes[group] = msgspec.Raw(rewritten(details, inner, mended))
+    told = {} if inner.get(name, _NULL) != _NULL else {name: count}
+    nulls = [key for key, value in inner.items() if value == _NULL and key not in told]
+    changes[group] = msgspec.Raw(rewritten(details, inner, told, nulls))
 
 
 def _cost_details(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import attrgetter
 
 import msgspec
 
@@ -25,7 +24,6 @@ from providers.usage import parse_usage, render_usage
 
 _NULL = msgspec.Raw(b"null")
 _MALFORMED = "A message in the provider's answer is malformed."
-_PRODUCED = attrgetter("produced")
 _NO_ERROR = EMPTY_VALUES | {b"false"}
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
@@ -35,6 +33,8 @@ class WholeAnswer:
 
     def __init__(self, data: bytes, envelope: Envelope, profile: Profile) -> None:
         self._envelope = envelope
+        self.produced = 0
+        self.thoughts: tuple[Thought, ...] = ()
         self._body, self._members, self._stand_ins = _read(data, envelope, profile)
         _refuse_error(self._body, self._members, profile)
         if envelope.extract:
@@ -42,15 +42,24 @@ class WholeAnswer:
         items = _items(self._members)
         try:
             choices = [Choice(item, profile) for item in items]
-            self.produced = sum(map(_PRODUCED, choices))
             self.finish_reason: str | None = _judged(choices)
-            self.thoughts = _worth_remembering(choices) if envelope.remember or profile.emits == "details" else ()
-            made = [choice.rendered(position, envelope) for position, choice in enumerate(choices)]
+            made = self._taken(choices, profile)
         except ValueError as error:
             raise BadAnswer(_MALFORMED) from error
         self._choices = msgspec.Raw(with_items(bytes(self._members["choices"]), items, made))
         usage = self._members.get("usage", _NULL)
         self.usage: Usage | None = None if usage == _NULL else parse_usage(bytes(usage))
+
+    def _taken(self, choices: Sequence[Choice], profile: Profile) -> list[msgspec.Raw]:
+        """What the client is shown of each choice; what is counted and remembered of it is noted."""
+        remember = self._envelope.remember or profile.emits == "details"
+        made: list[msgspec.Raw] = []
+        for choice in choices:
+            self.produced += choice.produced
+            if remember and (thought := choice.thought()) is not None:
+                self.thoughts += (thought,)
+            made.append(choice.rendered(len(made), self._envelope))
+        return made
 
     def render(self, tail: Tail) -> bytes:
         """See `base.Whole`."""
@@ -63,14 +72,18 @@ class WholeAnswer:
         changes["choices"] = self._choices
         if "system_fingerprint" not in members:
             changes["system_fingerprint"] = _NULL  # OpenRouter's SDKs refuse an answer without it
-        usage = render_usage(tail.usage or self.usage, tail.cost, tail.prompt_cost)
-        if usage is not None or "usage" in members:
-            changes["usage"] = usage and msgspec.Raw(usage)
-        if tail.metadata is not None or "openrouter_metadata" in members:
-            changes["openrouter_metadata"] = tail.metadata and msgspec.Raw(tail.metadata)
+        stale: list[str] = []
+        if (usage := render_usage(tail.usage or self.usage, tail.cost, tail.prompt_cost)) is not None:
+            changes["usage"] = msgspec.Raw(usage)
+        elif "usage" in members:
+            stale.append("usage")
+        if tail.metadata is not None:
+            changes["openrouter_metadata"] = msgspec.Raw(tail.metadata)
+        elif "openrouter_metadata" in members:
+            stale.append("openrouter_metadata")
         if "error" in members:
-            changes["error"] = None
-        return restored(rewritten(self._body, members, changes), self._stand_ins)
+            stale.append("error")
+        return restored(rewritten(self._body, members, changes, stale), self._stand_ins)
 
 
 @lru_cache(maxsize=1024)
@@ -145,7 +158,3 @@ def _judged(choices: Sequence[Choice]) -> str:
     if silent:
         raise EmptyAnswer("The provider's answer has nothing in it.")
     return choices[0].finish_reason
-
-
-def _worth_remembering(choices: Sequence[Choice]) -> tuple[Thought, ...]:
-    return tuple([thought for choice in choices if (thought := choice.thought()) is not None])
