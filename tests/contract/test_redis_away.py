@@ -20,6 +20,7 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     ResponseError,
 )
 
@@ -224,6 +225,7 @@ async def test_a_server_made_a_replica_and_promoted_again(store: RedisStore, own
         AuthenticationError("WRONGPASS"),
         NoPermissionError("NOPERM"),
         ClusterDownError("CLUSTERDOWN"),
+        RedisClusterException("no node"),
         OSError("Name or service not known"),
         ResponseError("unknown"),
     ],

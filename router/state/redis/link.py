@@ -10,14 +10,14 @@ from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisClusterException, RedisError
 
 from router.state.redis.address import Address
 from router.state.redis.scripts import Script
 from router.state.values import StateError
 
 Argument = bytes | str | int | float
-FAILURES = (RedisError, OSError, TimeoutError)
+FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What a call raises where Redis cannot do it."""
 OLDEST = (6, 2)
 OPENING = 3.0
