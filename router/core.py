@@ -32,7 +32,7 @@ from router.offers import Offers
 from router.outcome import Outcome
 from router.plan import Context, Plan, make
 from router.policy import STRATEGIES
-from router.recall import Memory
+from router.recall import Memory, Recalled
 from router.request import ANYONE, Caller, Request
 from router.rescue.rescue import insurance
 from router.retry import Sleep
@@ -85,8 +85,7 @@ class Core:
     ) -> None:
         self.setup = setup
         self.health = health
-        self.in_flight = 0
-        self.underway: set[Underway] = set()
+        self._underway: set[Underway] = set()
         self.on_unused: Callable[[Setup], None] = lambda setup: None
         """Told of a setup that was replaced once its last request is done."""
         self._observers = observers
@@ -113,14 +112,21 @@ class Core:
         )
         return make(ask, context)
 
-    def enter(self) -> None:
-        """Count a request in. Raises Busy where there is too much already; else `leave` is owed."""
-        if self.in_flight >= self.setup.settings.server.max_in_flight:
-            raise Busy("The gateway is serving as many requests as it may. Try again shortly.", retry_after=1.0)
-        self.in_flight += 1
+    @property
+    def in_flight(self) -> int:
+        """Requests that were entered and have not left."""
+        return len(self._underway)
 
-    def leave(self) -> None:
-        self.in_flight -= 1
+    def enter(self) -> Underway:
+        """Count a request in. Raises Busy where there is too much already; else `leave` is owed."""
+        if len(self._underway) >= self.setup.settings.server.max_in_flight:
+            raise Busy("The gateway is serving as many requests as it may. Try again shortly.", retry_after=1.0)
+        underway = Underway()
+        self._underway.add(underway)
+        return underway
+
+    def leave(self, underway: Underway) -> None:
+        self._underway.discard(underway)
 
     def replace(self, setup: Setup, thresholds: Thresholds) -> None:
         """Serve from now on by another setup; requests under way keep theirs."""
@@ -131,12 +137,20 @@ class Core:
 
     def interrupt_all(self) -> None:
         """End every request that is still under way: streams with an error in them, the others with a 503."""
-        for underway in list(self.underway):
+        for underway in list(self._underway):
             underway.interrupt()
 
     async def complete(self, ask: Ask, request: Request) -> Answer:
         """Begin to answer. Raises ApiError; cancel it freely."""
-        trip = await self._prepare(ask, request)
+        setup = self.setup
+        stuck = self._stickiness.find(ask, request)
+        recalled = self._memory.recall(ask, request)
+        decision = self._decided(ask, request, stuck)
+        known = Known(stuck, recalled, decision, None)
+        setup.users += 1
+        if request.caller.limits is not None or stuck.asked is not None or recalled.asked is not None:
+            known = await self._told(known, ask, request, setup)
+        trip = self._trip(known, ask, request, setup)
         try:
             started = await trip.walk.run()
         except ApiError as error:
@@ -147,23 +161,18 @@ class Core:
         except BaseException:
             self._done(trip, CLIENT_LEFT)
             raise
-        rescue = insurance(trip.walk, trip.setup.settings.rescue)
+        rescue = insurance(trip.walk, setup.settings.rescue)
         return Answer(started, trip.decision, request, rescue, partial(self._done, trip))
 
-    async def _prepare(self, ask: Ask, request: Request) -> Trip:
-        """Everything up to the first attempt. Raises ApiError; then nothing is owed."""
-        setup = self.setup
-        settings = setup.settings
-        stuck = self._stickiness.find(ask, request)
-        recalled = self._memory.recall(ask, request)
-        decision = self._decided(ask, request, stuck)
-        setup.users += 1
-        grant: Grant | None = None
+    async def _told(self, known: Known, ask: Ask, request: Request, setup: Setup) -> Known:
+        """The same with what the store says of it: it has been asked already, so all of it is one round trip. What is
+        reserved is therefore not by a stickiness that only other replicas know of.
+
+        Raises ApiError where the caller's limits do not allow the request; then nothing is owed.
+        """
+        stuck, recalled, decision, grant = known
         try:
-            # What the store is asked beside this it has been asked already: all of it is one round trip. So what is
-            # reserved is not by a stickiness that only other replicas know of.
-            if request.caller.limits is not None:
-                grant = await self._budget.admit(request, decision.expected_cost, settings.timeouts.total)
+            grant = await self._budget.admit(request, decision.expected_cost, setup.settings.timeouts.total)
             if recalled.asked is not None:
                 recalled = await self._memory.told(recalled)
             if stuck.asked is not None:
@@ -174,16 +183,21 @@ class Core:
             self._budget.settle(grant, Decimal(0))
             self._let_go(setup)
             raise
+        return Known(stuck, recalled, decision, grant)
+
+    def _trip(self, known: Known, ask: Ask, request: Request, setup: Setup) -> Trip:
+        timeouts = setup.settings.timeouts
         job = Job(
             ask=ask,
             generation=request.generation,
             created=int(time.time()),
             client_headers=request.headers,
-            timeouts=settings.timeouts,
-            deadline=request.received + settings.timeouts.total,
-            recalled=recalled,
+            timeouts=timeouts,
+            deadline=request.received + timeouts.total,
+            recalled=known.recalled,
         )
-        return Trip(setup, request, decision, self._dispatcher(setup).walk(decision, job), stuck, grant)
+        walk = Walk(self._dispatcher(setup), known.decision, job)
+        return Trip(setup, request, known.decision, walk, known.stuck, known.grant)
 
     def _dispatcher(self, setup: Setup) -> Dispatcher:
         if setup.dispatcher is None:
@@ -218,6 +232,15 @@ class Core:
             observer.attempted(outcome)
 
 
+class Known(NamedTuple):
+    """What there is to a request before its first attempt."""
+
+    stuck: Stuck
+    recalled: Recalled
+    decision: Decision
+    grant: Grant | None
+
+
 class Trip(NamedTuple):
     """One request from its plan to its end."""
 
@@ -232,23 +255,18 @@ class Trip(NamedTuple):
 class Underway:
     """A request from its arrival to its end, so that a shutdown can end it in good order."""
 
-    def __init__(self, core: Core) -> None:
+    __slots__ = ("answer", "interrupted", "task")
+
+    def __init__(self) -> None:
         self.interrupted = False
+        self.task: asyncio.Task[object] | None = None
+        """Set once the request is read."""
         self.answer: Answer | None = None
         """Set once the client has been promised a stream."""
-        self._live = core.underway
-        self._task = asyncio.current_task()
-
-    def __enter__(self) -> Underway:
-        self._live.add(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.discard(self)
 
     def interrupt(self) -> None:
         self.interrupted = True
         if self.answer is not None:
             self.answer.interrupt()
-        elif self._task is not None:
-            self._task.cancel()
+        elif self.task is not None:
+            self.task.cancel()

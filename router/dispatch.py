@@ -53,10 +53,6 @@ class Dispatcher:
     def __post_init__(self) -> None:
         self.first_look = first_look(self.hedge)
 
-    def walk(self, decision: Decision, job: Job) -> Walk:
-        """One request's way through its plan."""
-        return Walk(self, decision, job)
-
 
 class Walk:
     """One request's way through its plan: which endpoints were tried, and which attempt is the next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from router.answer import Answer
 from router.ask import Ask, parse
@@ -23,6 +24,14 @@ from router.request import Request
 log = logging.getLogger("turnout")
 
 
+class Talk(NamedTuple):
+    """How the client is talked to; where there is a wire, by that."""
+
+    receive: Receive
+    send: Send
+    wire: Wire | None
+
+
 class Chat:
     """Serves completions, streamed and not."""
 
@@ -32,29 +41,24 @@ class Chat:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = asyncio.get_running_loop().time()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        wire: Wire | None = scope.get("extensions", {}).get(WIRE)
+        headers = dict(scope["headers"]) if wire is None else wire.headers
         generation = new_generation()
         try:
             caller = await self._auth().caller(headers)
-            self._core.enter()
+            underway = self._core.enter()
         except ApiError as error:
             await send_error(send, error, generation)
             return
         try:
-            request = Request(
-                generation=generation,
-                headers=headers,
-                received=received,
-                caller=caller,
-                metadata=_wants_metadata(headers),
-            )
-            await self._serve(scope, receive, send, request)
+            request = Request(generation, headers, received, caller, _wants_metadata(headers))
+            await self._serve(Talk(receive, send, wire), request, underway)
         finally:
-            self._core.leave()
+            self._core.leave(underway)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
+    async def _serve(self, talk: Talk, request: Request, underway: Underway) -> None:
         most = self._core.setup.settings.server.max_body_bytes
-        wire: Wire | None = scope.get("extensions", {}).get(WIRE)
+        receive, send, wire = talk
         try:
             ask = parse(await body.read(receive, request.headers, most, wire), request.headers)
         except body.ClientLeft:
@@ -62,11 +66,12 @@ class Chat:
         except ApiError as error:
             await send_error(send, error, request.generation)
             return
-        with Departure(scope, receive), Underway(self._core) as underway:
+        with Departure(wire, receive) as departure:
+            underway.task = departure.task
             if ask.stream:
                 await self._streamed(ask, request, Stream(send, request.generation, wire), underway)
             else:
-                await self._whole(ask, request, send, wire, underway)
+                await self._whole(ask, request, talk, underway)
 
     async def _complete(self, ask: Ask, request: Request, underway: Underway) -> Answer:
         """An answer under way. Raises ApiError, and nothing else but for being cancelled: a fault of ours is logged and
@@ -76,15 +81,15 @@ class Chat:
         except ApiError:
             raise
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not underway.interrupted or task is None or task.uncancel():
+            if not underway.interrupted or underway.task is None or underway.task.uncancel():
                 raise
             raise Busy("The gateway is shutting down. Try again.", retry_after=1.0) from None
         except Exception:
             log.exception("request %s failed in the gateway", request.generation)
             raise ApiError("The gateway failed on this request; its log says why.") from None
 
-    async def _whole(self, ask: Ask, request: Request, send: Send, wire: Wire | None, underway: Underway) -> None:
+    async def _whole(self, ask: Ask, request: Request, talk: Talk, underway: Underway) -> None:
+        send, wire = talk.send, talk.wire
         try:
             answer = await self._complete(ask, request, underway)
         except ApiError as error:
@@ -115,5 +120,5 @@ class Chat:
 
 
 def _wants_metadata(headers: Mapping[bytes, bytes]) -> bool:
-    value = headers.get(b"x-openrouter-metadata") or headers.get(b"x-openrouter-experimental-metadata", b"")
-    return value.strip().lower() in (b"enabled", b"true", b"1")
+    value = headers.get(b"x-openrouter-metadata") or headers.get(b"x-openrouter-experimental-metadata")
+    return value is not None and value.strip().lower() in (b"enabled", b"true", b"1")

@@ -6,8 +6,8 @@ import asyncio
 from types import TracebackType
 
 from providers.tasks import spawn
-from router.edge.asgi import Receive, Scope
-from router.edge.wire import EXTENSION, Wire
+from router.edge.asgi import Receive
+from router.edge.wire import Wire
 
 
 class Departure:
@@ -16,17 +16,16 @@ class Departure:
     Our server tells of it; under any other, `receive` is watched by a task.
     """
 
-    __slots__ = ("_receive", "_task", "_watcher", "_wire", "gone")
+    __slots__ = ("_receive", "_watcher", "_wire", "gone", "task")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, wire: Wire | None, receive: Receive) -> None:
         self.gone = False
-        self._wire: Wire | None = scope.get("extensions", {}).get(EXTENSION)
+        self.task = asyncio.current_task()
+        self._wire = wire
         self._receive = receive
-        self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Departure:
-        self._task = asyncio.current_task()
         if self._wire is not None:
             self._wire.on_left = self._left
             if self._wire.gone:
@@ -42,8 +41,8 @@ class Departure:
             self._wire.on_left = None
         if self._watcher is not None:
             self._watcher.cancel()
-        if self.gone and self._task is not None:
-            self._task.uncancel()
+        if self.gone and self.task is not None:
+            self.task.uncancel()
         return self.gone and isinstance(error, asyncio.CancelledError)
 
     async def _watch(self) -> None:
@@ -52,6 +51,6 @@ class Departure:
         self._left()
 
     def _left(self) -> None:
-        if not self.gone and self._task is not None:
+        if not self.gone and self.task is not None:
             self.gone = True
-            self._task.cancel()
+            self.task.cancel()

@@ -28,7 +28,7 @@ from router.ask import Ask, parse
 from router.attempt import Job
 from router.catalogue import Catalogue, Endpoint
 from router.decision import Decision
-from router.dispatch import Dispatcher, Started
+from router.dispatch import Dispatcher, Started, Walk
 from router.facts import Standing
 from router.health import Health
 from router.hedge import Allowance
@@ -367,7 +367,7 @@ class Rig:
         dispatcher = Dispatcher(
             self.clients, self.health, self.retries, self.sleep, self._settled, self.hedge, self.allowance
         )
-        return await dispatcher.walk(decision, self.job(decision.ask)).run()
+        return await Walk(dispatcher, decision, self.job(decision.ask)).run()
 
     async def send(self, **body: Any) -> str:
         """One request, served to its end; the tag of who served it. Raises ApiError."""

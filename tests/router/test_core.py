@@ -258,13 +258,12 @@ def test_only_so_many_are_let_in() -> None:
     async def main() -> None:
         gate = Gate(two(), {})
         most = gate.core.setup.settings.server.max_in_flight
-        for _ in range(most):
-            gate.core.enter()
+        underway = [gate.core.enter() for _ in range(most)]
         with pytest.raises(Busy) as caught:
             gate.core.enter()
         assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
-        for _ in range(most):
-            gate.core.leave()
+        for one in underway:
+            gate.core.leave(one)
         assert gate.core.in_flight == 0
 
     run(main())

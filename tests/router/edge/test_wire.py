@@ -173,7 +173,7 @@ async def test_a_departure_cancels_the_work_even_of_one_who_left_before_it_began
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         while scope["path"] == "/late" and not wire_of(scope).gone:
             await asyncio.sleep(0.005)
-        with Departure(scope, receive) as departure:
+        with Departure(wire_of(scope), receive) as departure:
             await asyncio.Event().wait()
         ended.append(departure.gone)
 
