@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+import msgspec
+
 from providers.splice import encode
 from router.outcome import Outcome
 from router.served import Served
@@ -19,6 +21,36 @@ EVERY = 0.25
 """Seconds a line about a request waits at most, so that many are written at once."""
 
 
+class Tried(msgspec.Struct, gc=False):
+    """One attempt in a request's line."""
+
+    endpoint: str
+    result: str
+    duration: float
+
+
+class Line(msgspec.Struct, gc=False):
+    """A request's. Unix time, seconds, USD as a decimal string; texts cut to sensible lengths."""
+
+    time: float
+    level: str
+    message: str
+    id: str
+    status: int
+    requested: str
+    model: str | None
+    provider: str | None
+    stream: bool
+    key: str | None
+    duration: float
+    overhead: float
+    first_token: float | None
+    prompt_tokens: int
+    completion_tokens: int
+    cost: str
+    attempts: list[Tried]
+
+
 class RequestLog:
     """One line a request: what was decided and how long it took. Never what was said.
 
@@ -28,7 +60,7 @@ class RequestLog:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._say = _sentence if self._stream.isatty() else _json
-        self._waiting: list[str] = []
+        self._waiting: list[tuple[float, Served]] = []
 
     def attempted(self, outcome: Outcome) -> None:
         """Attempts are told of with their request."""
@@ -36,61 +68,62 @@ class RequestLog:
     def served(self, served: Served) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_later(EVERY, self.flush)
-        self._waiting.append(self._say(fields_of(served)))
+        self._waiting.append((time.time(), served))
 
     def flush(self) -> None:
         """Write what is waiting."""
         if self._waiting:
-            lines, self._waiting = self._waiting, []
+            lines = [self._say(line_of(when, served)) for when, served in self._waiting]
+            self._waiting.clear()
             self._stream.write("\n".join(lines) + "\n")
             self._stream.flush()
 
 
-def fields_of(served: Served) -> dict[str, Any]:
-    """A request's fields. Unix time, seconds, USD as a decimal string; texts cut to sensible lengths."""
-    request, endpoint, attempts = served.request, served.endpoint, served.attempts
-    last = attempts[-1] if attempts else None
-    usages = [outcome.usage for outcome in attempts if outcome.usage is not None]
-    return {
-        "time": time.time(),
-        "level": "warning" if served.status >= 500 else "info",
-        "message": "request",
-        "id": request.generation,
-        "status": served.status,
-        "requested": served.decision.plan.models[0][:200],
-        "model": endpoint.model_id if endpoint else None,
-        "provider": endpoint.provider.slug if endpoint else None,
-        "stream": served.decision.ask.stream,
-        "key": request.caller.name,
-        "duration": round(served.duration, 6),
-        "overhead": round(served.overhead, 6),
-        "first_token": last.first_token if last else None,
-        "prompt_tokens": sum(usage.prompt for usage in usages),
-        "completion_tokens": sum(usage.completion for usage in usages),
-        "cost": str(served.cost),
-        "attempts": [
-            {"endpoint": one.endpoint.tag, "result": one.label, "duration": round(one.duration, 6)} for one in attempts
-        ],
-    }
+def line_of(when: float, served: Served) -> Line:
+    """The line of a request that ended `when` (Unix time)."""
+    request, decision, endpoint, attempts = served.request, served.decision, served.endpoint, served.attempts
+    prompt = completion = 0
+    tried = []
+    for one in attempts:
+        tried.append(Tried(one.endpoint.tag, one.label, round(one.duration, 6)))
+        if one.usage is not None:
+            prompt += one.usage.prompt
+            completion += one.usage.completion
+    return Line(
+        when,
+        "warning" if served.status >= 500 else "info",
+        "request",
+        request.generation,
+        served.status,
+        decision.plan.models[0][:200],
+        endpoint.model_id if endpoint else None,
+        endpoint.provider.slug if endpoint else None,
+        decision.ask.stream,
+        request.caller.name,
+        round(served.duration, 6),
+        round(served.overhead, 6),
+        attempts[-1].first_token if attempts else None,
+        prompt,
+        completion,
+        str(served.cost),
+        tried,
+    )
 
 
-def _json(fields: dict[str, Any]) -> str:
-    return encode(fields).decode()
+def _json(line: Line) -> str:
+    return encode(line).decode()
 
 
-def _sentence(fields: dict[str, Any]) -> str:
+def _sentence(line: Line) -> str:
     """For a person: `12:00:00 200 model  first (overloaded) → second  0.42 s  $0.0012  gen-…`."""
     tries = " → ".join(
-        one["endpoint"] if one["result"] == "success" else f"{one['endpoint']} ({one['result'].replace('_', ' ')})"
-        for one in fields["attempts"]
+        one.endpoint if one.result == "success" else f"{one.endpoint} ({one.result.replace('_', ' ')})"
+        for one in line.attempts
     )
-    status = fields["status"]
-    colour = "31" if status >= 500 else "33" if status >= 400 else "35" if len(fields["attempts"]) > 1 else "32"
-    said = (
-        f"{fields['model'] or fields['requested']}  {tries or 'nobody asked'}  "
-        f"{fields['duration']:.2f} s  ${fields['cost']}  {fields['id']}"
-    )
-    return f"\x1b[2m{_clock(fields['time'])}\x1b[0m \x1b[{colour}m{status}\x1b[0m {_inert(said)}"
+    status = line.status
+    colour = "31" if status >= 500 else "33" if status >= 400 else "35" if len(line.attempts) > 1 else "32"
+    said = f"{line.model or line.requested}  {tries or 'nobody asked'}  {line.duration:.2f} s  ${line.cost}  {line.id}"
+    return f"\x1b[2m{_clock(line.time)}\x1b[0m \x1b[{colour}m{status}\x1b[0m {_inert(said)}"
 
 
 def _clock(unix: float) -> str:

@@ -276,6 +276,8 @@ async def _serve(loaded: Loaded, listening: Listening) -> str | None:
         return str(error)
     if listening.folder is not None:
         gateway.siblings = Siblings(listening.folder, listening.serial, gateway.render)
+    requests = logs.RequestLog()
+    gateway.observers.append(requests)
     gc.collect()
     gc.freeze()
     config = server_config(gateway, loaded.settings.server, listening.host, listening.port)
@@ -286,6 +288,8 @@ async def _serve(loaded: Loaded, listening: Listening) -> str | None:
         await server.serve(list(listening.sockets) or None)
     except SystemExit:
         return str(gateway.failure) if gateway.failure is not None else _cannot_listen(listening)
+    finally:
+        requests.flush()
     return None
 
 

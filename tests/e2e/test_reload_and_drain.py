@@ -184,9 +184,12 @@ async def test_the_process_says_where_it_serves_drains_on_sigterm_and_exits_with
     await box.until(lambda: len(box.requests) == 1)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
-    assert (await stream).content == LONG.content
+    said = await stream
+    assert said.content == LONG.content
     out, err = await process.communicate()
     assert process.returncode == 0, err
+    (line,) = [line for line in err.splitlines() if b'"message":"request"' in line]
+    assert said.headers["x-generation-id"].encode() in line, "the log's line of the last request is lost"
     assert CANARY.encode() not in out + err
     assert b"Traceback" not in err
 
