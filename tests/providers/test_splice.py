@@ -108,3 +108,12 @@ def depth(value: object) -> int:
     if isinstance(value, list):
         return 1 + max((depth(item) for item in value), default=0)
     return depth(value[1]) if isinstance(value, tuple) else 0
+
+
+@pytest.mark.parametrize("around", ["", "x" * 20_000])
+def test_depth_is_told_alike_in_short_and_in_long_documents(around: str) -> None:
+    for depth in (1, 7, 8, 9):
+        data = (f'{{"text":"{around}[[[[[[[[[[{{","deep":' + "[" * (depth - 1) + "]" * (depth - 1) + "}").encode()
+        assert nested_deeper_than(data, 8) is (depth > 8)
+    assert nested_deeper_than(f'["{around}",[]]'.encode(), 1)
+    assert not nested_deeper_than(f'["{around}",[]]'.encode(), 2)
