@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,7 +71,7 @@ class Gateway:
     ) -> None:
         settings = loaded.settings
         self.draining = False
-        self.health = Health(settings.health, lambda: asyncio.get_running_loop().time())
+        self.health = Health(settings.health, time.monotonic)  # what every loop goes by
         password = loaded.state_password
         self.store: Store = connect(settings.state, password.reveal() if password else None)
         self.writer = LedgerWriter(self.store.ledger)

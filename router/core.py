@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import string
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ _SPELLED = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
 
 def new_generation() -> str:
     """`gen-<unix seconds>-<20 random characters>`, as OpenRouter's look."""
-    return f"gen-{int(time.time())}-{secrets.token_bytes(20).translate(_SPELLED).decode()}"
+    return f"gen-{int(time.time())}-{os.urandom(20).translate(_SPELLED).decode()}"
 
 
 @dataclass(slots=True, eq=False)
@@ -217,7 +217,7 @@ class Core:
 
     def _done(self, trip: Trip, status: int) -> None:
         """The one end of every request that was begun."""
-        duration = asyncio.get_running_loop().time() - trip.request.received
+        duration = self.health.now() - trip.request.received
         served = Served(trip.request, trip.decision, status, duration, trip.grant)
         self._budget.settle(trip.grant, served.cost)
         if served.attempts:

@@ -40,7 +40,7 @@ class Chat:
         self._auth = auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received = asyncio.get_running_loop().time()
+        received = self._core.health.now()
         wire: Wire | None = scope.get("extensions", {}).get(WIRE)
         headers = dict(scope["headers"]) if wire is None else wire.headers
         generation = new_generation()
