@@ -250,6 +250,19 @@ async def test_every_kind_of_error_opens_the_breaker(
     assert await total(store) == (USD("0.1"), USD(0))
 
 
+async def test_a_connection_that_closes_while_it_is_written_to_opens_the_breaker(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closed(*words: object) -> object:
+        raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+    monkeypatch.setattr(store._link._client, "execute_command", closed)
+    assert await stopwatch(store, "r") < 0.2, "it is said at once, not waited for"
+    assert "handler is closed" in (store.status().reason or "")
+    monkeypatch.undo()
+    await back(store)
+
+
 async def test_cancelled_commands_leave_no_answers_and_no_reservations_behind(store: RedisStore, proxy: Proxy) -> None:
     proxy.delay = 0.01
     rng = random.Random(1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
@@ -24,6 +25,15 @@ OPENING = 3.0
 """Seconds the first connection may take."""
 SOCKET = 3.0
 """Seconds without an answer after which a connection is given up, whatever waits for it."""
+
+
+@contextmanager
+def _closing() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        # What uvloop says where redis-py writes to a connection that was closed a moment ago.
+        raise ConnectionResetError(str(error)) from error
 
 
 class Link:
@@ -101,14 +111,16 @@ class Link:
 
     async def command(self, *words: Argument) -> Any:
         """One command. Raises one of FAILURES."""
-        return await self._client.execute_command(*words)
+        with _closing():
+            return await self._client.execute_command(*words)
 
     async def commands(self, several: Sequence[Sequence[Argument]]) -> None:
         """Several at once, on whichever nodes. Raises one of FAILURES; then any of them may have been done."""
         pipeline: Any = self._client.pipeline()
         for words in several:
             pipeline.execute_command(*words)
-        await pipeline.execute()
+        with _closing():
+            await pipeline.execute()
 
     async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """One script; its keys must share a hash tag. Raises one of FAILURES."""
