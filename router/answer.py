@@ -61,7 +61,8 @@ class Answer:
         report: Callable[[int], None],
     ) -> None:
         """`insurance`: who carries a stream on that breaks."""
-        self._attempt, self._first = started
+        self._attempt = started.attempt
+        self._first = started.first
         self._decision = decision
         self._request = request
         self._insurance = insurance

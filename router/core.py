@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from random import Random
-from typing import NamedTuple
+
+import msgspec
 
 from config.schema import Health as Thresholds
 from config.schema import Settings
@@ -170,7 +171,8 @@ class Core:
 
         Raises ApiError where the caller's limits do not allow the request; then nothing is owed.
         """
-        stuck, recalled, decision, grant = known
+        stuck, recalled, decision = known.stuck, known.recalled, known.decision
+        grant: Grant | None = None
         try:
             grant = await self._budget.admit(request, decision.expected_cost, setup.settings.timeouts.total)
             if recalled.asked is not None:
@@ -232,7 +234,7 @@ class Core:
             observer.attempted(outcome)
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """What there is to a request before its first attempt."""
 
     stuck: Stuck
@@ -241,7 +243,7 @@ class Known(NamedTuple):
     grant: Grant | None
 
 
-class Trip(NamedTuple):
+class Trip(msgspec.Struct, frozen=True, gc=False):
     """One request from its plan to its end."""
 
     setup: Setup

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from config.schema import Hedge as HedgeRules
 from config.schema import Retries
@@ -26,7 +27,7 @@ from router.watch import NEVER
 Failures = list[tuple[Endpoint, ProviderError]]
 
 
-class Started(NamedTuple):
+class Started(msgspec.Struct, frozen=True, gc=False):
     """An attempt that answers, and the first bytes it has for the client."""
 
     attempt: Attempt
@@ -88,9 +89,12 @@ class Walk:
     async def _through(self, stage: Stage) -> Started | None:
         """Each endpoint of the stage in turn; then, before the model is left, the best of them once more."""
         failed: Failures = []
-        for endpoint in self._eligible(stage):
-            if endpoint in self._tried:
+        for candidate in stage.candidates:
+            endpoint = candidate.endpoint
+            if endpoint in self._tried or endpoint.context_length <= self._room:
                 continue
+            if self._spent():
+                break
             started = await self._try(endpoint, failed)
             if started is not None:
                 return started
@@ -147,7 +151,9 @@ class Walk:
     async def _try(self, endpoint: Endpoint, failed: Failures, *, insist: bool = False) -> Started | None:
         """One attempt, and perhaps a rival; None where they failed and another may be made. Raises ApiError where
         none may."""
-        attempt = self.attempt(endpoint, insist=insist) if await self.left_to_us(endpoint, insist=insist) else None
+        if self._tools.health.must_ask(endpoint) and not await self.left_to_us(endpoint, insist=insist):
+            return None
+        attempt = self.attempt(endpoint, insist=insist)
         if attempt is None:
             return None
         result = await self._race_of(attempt)

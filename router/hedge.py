@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+
+import msgspec
 
 from config.schema import Hedge as Rules
 from providers.errors import Cancelled, ProviderError, Remedy
@@ -58,7 +59,7 @@ def patience(rules: Rules, known: Spread | None, most: float) -> float | None:
     return after if after < most else None
 
 
-class Result(NamedTuple):
+class Result(msgspec.Struct, frozen=True, gc=False):
     """Who began to answer, with the first bytes, and who failed, in the order they did."""
 
     winner: Attempt | None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from router.answer import Answer
 from router.ask import Ask, parse
 from router.auth import Auth
 from router.core import Core, Underway, new_generation
 from router.edge import body
-from router.edge.asgi import JSON, Receive, Scope, Send, respond
+from router.edge.asgi import Receive, Scope, Send, respond
 from router.edge.disconnect import Departure
 from router.edge.errors import send_error
 from router.edge.stream import Stream
@@ -23,8 +24,10 @@ from router.request import Request
 
 log = logging.getLogger("turnout")
 
+_FIELDS = b"content-type: application/json\r\nx-generation-id: %b\r\n"
 
-class Talk(NamedTuple):
+
+class Talk(msgspec.Struct, frozen=True, gc=False):
     """How the client is talked to; where there is a wire, by that."""
 
     receive: Receive
@@ -58,7 +61,7 @@ class Chat:
 
     async def _serve(self, talk: Talk, request: Request, underway: Underway) -> None:
         most = self._core.setup.settings.server.max_body_bytes
-        receive, send, wire = talk
+        receive, send, wire = talk.receive, talk.send, talk.wire
         try:
             ask = parse(await body.read(receive, request.headers, most, wire), request.headers)
         except body.ClientLeft:
@@ -96,11 +99,11 @@ class Chat:
             await send_error(send, error, request.generation)
             return
         try:
-            header = (b"x-generation-id", request.generation.encode())
+            generation = request.generation.encode()
             if wire is not None:
-                await wire.respond((JSON, header), answer.whole())
+                await wire.respond(_FIELDS % generation, answer.whole())
             else:
-                await respond(send, 200, answer.whole(), [header])
+                await respond(send, 200, answer.whole(), [(b"x-generation-id", generation)])
         finally:
             answer.close()
 

@@ -92,7 +92,7 @@ class Stream:
             return False
         self._started = True
         self._begun = wire.push
-        return wire.begin(self._headers(), events)
+        return wire.begin(b"".join([b"%b: %b\r\n" % header for header in self._headers()]), events)
 
     async def drained(self) -> None:
         """Until the client keeps up."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
-
-from router.edge.asgi import Header
 
 EXTENSION = "turnout.wire"
 """In the scope's extensions: the request's `Wire`. Our server provides it; under any other there is `send`."""
@@ -98,20 +96,20 @@ class Wire:
         if self.on_left is not None:
             self.on_left()
 
-    async def respond(self, headers: Iterable[Header], body: bytes) -> None:
-        """The complete response; `headers` are lower-case, without line breaks and a length."""
+    async def respond(self, fields: bytes, body: bytes) -> None:
+        """The complete response; `fields` are whole lines of the head, without one of its length."""
         if self._line.writing_paused:
             await self._line.drained()
         if not self.gone:
-            head = self._head(headers)
+            head = self._head(fields)
             self._line.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
             self.complete()
 
-    def begin(self, headers: Iterable[Header], data: bytes) -> bool:
+    def begin(self, fields: bytes, data: bytes) -> bool:
         """The head of a response of unknown length, and its first bytes; see `push`."""
         if self.gone:
             return False
-        head = self._head(headers)
+        head = self._head(fields)
         self._line.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(data), data))
         return not self._line.writing_paused
 
@@ -132,12 +130,11 @@ class Wire:
             self._line.transport.write(b"0\r\n\r\n")
             self.complete()
 
-    def _head(self, headers: Iterable[Header]) -> bytes:
+    def _head(self, fields: bytes) -> bytes:
         self.started = True
-        lines = [b"%b: %b\r\n" % header for header in headers]
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        return self._line.ok() + b"".join(lines)
+            fields += b"connection: close\r\n"
+        return self._line.ok() + fields
 
     def complete(self) -> None:
         """The answer is whole."""

@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
-from router.edge.asgi import JSON, Receive, Scope, Send
+from router.edge.asgi import Receive, Scope, Send
 from router.edge.disconnect import Departure
 from router.edge.wire import EXTENSION, Wire
 from tests.e2e.harness import eventually
 from tests.router.edge.conftest import Serve, whole_body
 from tests.router.edge.test_door import post, rest
+
+JSON = b"content-type: application/json\r\n"
 
 
 def wire_of(scope: Scope) -> Wire:
@@ -24,7 +26,7 @@ async def test_a_whole_answer_has_its_length_and_leaves_the_connection_for_the_n
         wire = wire_of(scope)
         body = wire.body()
         assert body is not None
-        await wire.respond((JSON, (b"x-generation-id", b"gen-1")), body)
+        await wire.respond(JSON + b"x-generation-id: gen-1\r\n", body)
 
     talk = await (await serve(app)).talk()
     await talk.send(post(b"one") + post(b"two"))
@@ -42,7 +44,7 @@ async def test_a_whole_answer_has_its_length_and_leaves_the_connection_for_the_n
 async def test_a_stream_is_chunked_and_leaves_the_connection_for_the_next(serve: Serve) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         wire = wire_of(scope)
-        assert wire.begin([(b"content-type", b"text/event-stream")], b"one ")
+        assert wire.begin(b"content-type: text/event-stream\r\n", b"one ")
         assert wire.push(b"two ")
         assert wire.push(b"three")
         wire.end()
@@ -59,10 +61,10 @@ async def test_an_answer_after_which_the_connection_closes_says_so(serve: Serve,
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         wire = wire_of(scope)
         if streamed:
-            wire.begin([JSON], b"ok")
+            wire.begin(JSON, b"ok")
             wire.end()
         else:
-            await wire.respond([JSON], b"ok")
+            await wire.respond(JSON, b"ok")
 
     talk = await (await serve(app)).talk()
     await talk.send(post(b"{}", b"/", b"Connection: close"))
@@ -74,7 +76,7 @@ async def test_an_answer_after_which_the_connection_closes_says_so(serve: Serve,
 async def test_the_headers_are_by_lower_case_name_the_last_of_a_repeated_one(serve: Serve) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         wire = wire_of(scope)
-        await wire.respond([JSON], wire.headers[b"x-a"])
+        await wire.respond(JSON, wire.headers[b"x-a"])
 
     talk = await (await serve(app)).talk()
     await talk.send(post(b"{}", b"/", b"X-A: one", b"x-a: two"))
@@ -85,7 +87,7 @@ async def test_a_body_that_is_still_arriving_is_to_be_received(serve: Serve) -> 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         wire = wire_of(scope)
         assert wire.body() is None
-        await wire.respond([JSON], await whole_body(receive))
+        await wire.respond(JSON, await whole_body(receive))
 
     talk = await (await serve(app)).talk()
     whole = post(b"hello")
@@ -100,7 +102,7 @@ async def test_a_push_says_whether_the_client_keeps_up_and_drained_waits_until_i
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         wire = wire_of(scope)
-        wire.begin([JSON], b"x")
+        wire.begin(JSON, b"x")
         while wire.push(b"x" * 100_000):
             steps.append("kept up")
         steps.append("behind")
@@ -128,7 +130,7 @@ async def test_nothing_is_written_to_a_client_that_has_left_and_nobody_waits_for
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         wire = wire_of(scope)
-        wire.begin([JSON], b"x")
+        wire.begin(JSON, b"x")
         while behind and wire.push(b"x" * 100_000):
             pass
         while not wire.gone:
@@ -153,7 +155,7 @@ async def test_who_drains_when_the_client_leaves_goes_on(serve: Serve) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         wire = wire_of(scope)
-        wire.begin([JSON], b"x")
+        wire.begin(JSON, b"x")
         while wire.push(b"x" * 100_000):
             pass
         drained.append(False)
