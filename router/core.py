@@ -25,12 +25,10 @@ from router.catalogue import Catalogue
 from router.decision import Decision
 from router.dispatch import Dispatcher, Walk
 from router.errors import ApiError, Busy
-from router.facts import Ticket
 from router.health import Health
 from router.hedge import Allowance
 from router.learned import Learned, nothing
 from router.offers import Offers
-from router.outcome import Outcome
 from router.plan import Context, Plan, make
 from router.policy import STRATEGIES
 from router.recall import Memory, Recalled
@@ -205,7 +203,7 @@ class Core:
         if setup.dispatcher is None:
             rules = setup.settings
             setup.dispatcher = Dispatcher(
-                setup.clients, self.health, rules.retries, self._sleep, self._settled, rules.hedge, self._hedges
+                setup.clients, self.health, rules.retries, self._sleep, rules.hedge, self._hedges
             )
         return setup.dispatcher
 
@@ -227,11 +225,6 @@ class Core:
         for observer in self._observers:
             observer.served(served)
         self._let_go(trip.setup)
-
-    def _settled(self, ticket: Ticket, outcome: Outcome) -> None:
-        self.health.settle(ticket, outcome)
-        for observer in self._observers:
-            observer.attempted(outcome)
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -43,8 +43,6 @@ class Dispatcher:
     health: Health
     retries: Retries
     sleep: Sleep
-    settled: Callable[[Ticket, Outcome], None]
-    """Told of each outcome, once."""
     hedge: HedgeRules
     allowance: Allowance
     """Shared by all requests of the process."""
@@ -146,7 +144,7 @@ class Walk:
 
     def _settled(self, ticket: Ticket, outcome: Outcome) -> None:
         self.decision.attempts.append(outcome)
-        self._tools.settled(ticket, outcome)
+        self._tools.health.settle(ticket, outcome)
 
     async def _try(self, endpoint: Endpoint, failed: Failures, *, insist: bool = False) -> Started | None:
         """One attempt, and perhaps a rival; None where they failed and another may be made. Raises ApiError where

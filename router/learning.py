@@ -90,9 +90,6 @@ class Learning:
         running = self._models.get(model_id)
         return UNKNOWN if running is None else running.learned or running.settled()
 
-    def attempted(self, outcome: Outcome) -> None:
-        """Nothing: what was asked for is known with the request."""
-
     def served(self, served: Served) -> None:
         """Learn from every attempt that answered whole and said what it used."""
         for outcome in served.attempts:

@@ -34,9 +34,6 @@ class Recorder:
         self._writer = writer
         self._wall = wall
 
-    def attempted(self, outcome: Outcome) -> None:
-        """Attempts are written with their request."""
-
     def served(self, served: Served) -> None:
         self._writer.add(row(served, self._wall()))
 

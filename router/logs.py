@@ -11,7 +11,6 @@ from typing import Any, TextIO
 import msgspec
 
 from providers.splice import encode
-from router.outcome import Outcome
 from router.served import Served
 
 _COLOURS = {"DEBUG": "2", "INFO": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
@@ -61,9 +60,6 @@ class RequestLog:
         self._stream = sys.stderr if stream is None else stream
         self._say = _sentence if self._stream.isatty() else _json
         self._waiting: list[tuple[float, Served]] = []
-
-    def attempted(self, outcome: Outcome) -> None:
-        """Attempts are told of with their request."""
 
     def served(self, served: Served) -> None:
         if not self._waiting:

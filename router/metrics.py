@@ -64,7 +64,7 @@ class Metrics:
         self._errors = 0
         """State errors already counted."""
 
-    def attempted(self, outcome: Outcome) -> None:
+    def _attempted(self, outcome: Outcome) -> None:
         endpoint = outcome.endpoint
         pair = self._counts.pairs[endpoint.model_id, endpoint.provider.slug]
         pair.attempts[outcome.label] += 1
@@ -82,6 +82,8 @@ class Metrics:
 
     def served(self, served: Served) -> None:
         endpoint, counts = served.endpoint, self._counts
+        for outcome in served.attempts:
+            self._attempted(outcome)
         by = (NOBODY, NOBODY) if endpoint is None else (endpoint.model_id, endpoint.provider.slug)
         pair = counts.pairs[by]
         pair.requests[served.status] += 1

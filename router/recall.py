@@ -9,7 +9,6 @@ import msgspec
 from providers.conversation import is_plain
 from providers.reasoning_memory import asked_for, kept
 from router.ask import Ask
-from router.outcome import Outcome
 from router.request import Request
 from router.served import Served
 from router.state.base import Reasoning
@@ -58,9 +57,6 @@ class Memory:
         answers = zip(recalled.missing, await recalled.asked, strict=True)
         more = {name: text for name, text in answers if text is not None}
         return _recalled({**recalled.thoughts, **recalled.origins, **more})
-
-    def attempted(self, outcome: Outcome) -> None:
-        """An attempt is remembered with its request, which knows whose it is."""
 
     def served(self, served: Served) -> None:
         owner = served.request.caller.digest

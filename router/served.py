@@ -54,6 +54,4 @@ def _covered(attempts: Sequence[Outcome]) -> float:
 class Observer(Protocol):
     """Whoever wants to know. Called synchronously; must be quick and must not raise."""
 
-    def attempted(self, outcome: Outcome) -> None: ...
-
     def served(self, served: Served) -> None: ...

@@ -37,9 +37,6 @@ class Spans:
         self._base_url = base_url
         self._tracer = provider.get_tracer("turnout")
 
-    def attempted(self, outcome: Outcome) -> None:
-        """Attempts are children of their request's span."""
-
     def served(self, served: Served) -> None:
         ended = time.time_ns()
         arrived = ended - round(served.duration * _NANOSECONDS)

@@ -29,7 +29,7 @@ from router.attempt import Job
 from router.catalogue import Catalogue, Endpoint
 from router.decision import Decision
 from router.dispatch import Dispatcher, Started, Walk
-from router.facts import Standing
+from router.facts import Standing, Ticket
 from router.health import Health
 from router.hedge import Allowance
 from router.offers import Offers
@@ -336,12 +336,12 @@ class Rig:
         self.hedge = hedge or Hedge(after="off")
         self.allowance = Allowance()
         self.loop = asyncio.get_running_loop()
-        self.health = Health(thresholds or Thresholds(), self.loop.time)
+        self.outcomes: list[Outcome] = []
+        self.health = Noted(thresholds or Thresholds(), self.loop.time, self.outcomes)
         self.clients = {slug: client(slug, scripts.get(slug, good)) for slug in world_.catalogue.providers}
         self.retries = retries or Retries()
         self.timeouts = timeouts or Timeouts()
         self.slept: list[float] = []
-        self.outcomes: list[Outcome] = []
         self._rng = Random(seed)
 
     def transport(self, slug: str) -> FakeTransport:
@@ -364,9 +364,7 @@ class Rig:
         return Job(asked, "gen-1", 0, {}, self.timeouts, self.loop.time() + self.timeouts.total)
 
     async def dispatch(self, decision: Decision) -> Started:
-        dispatcher = Dispatcher(
-            self.clients, self.health, self.retries, self.sleep, self._settled, self.hedge, self.allowance
-        )
+        dispatcher = Dispatcher(self.clients, self.health, self.retries, self.sleep, self.hedge, self.allowance)
         return await Walk(dispatcher, decision, self.job(decision.ask)).run()
 
     async def send(self, **body: Any) -> str:
@@ -378,9 +376,17 @@ class Rig:
                 pass
         return started.attempt.endpoint.tag
 
-    def _settled(self, ticket: Any, outcome: Outcome) -> None:
-        self.health.settle(ticket, outcome)
-        self.outcomes.append(outcome)
+
+class Noted(Health):
+    """Health that keeps every outcome."""
+
+    def __init__(self, thresholds: Thresholds, clock: Callable[[], float], outcomes: list[Outcome]) -> None:
+        super().__init__(thresholds, clock)
+        self._outcomes = outcomes
+
+    def settle(self, ticket: Ticket, outcome: Outcome) -> None:
+        super().settle(ticket, outcome)
+        self._outcomes.append(outcome)
 
 
 # --- time -------------------------------------------------------------------------------------------------

@@ -30,9 +30,7 @@ class Scene:
         self.metrics = Metrics(Health(Thresholds(), lambda: 1.0), lambda: 0)
 
     def attempt(self, tag: str, **fields: Any) -> Outcome:
-        outcome = Outcome("gen-1", self.world.endpoint(tag), 0.0, 1.0, **{"error": None, "stream": True, **fields})
-        self.metrics.attempted(outcome)
-        return outcome
+        return Outcome("gen-1", self.world.endpoint(tag), 0.0, 1.0, **{"error": None, "stream": True, **fields})
 
     def request(self, *attempts: Outcome, status: int = 200, duration: float = 1.0) -> None:
         decision = Decision(ask(), self.world.plan(), list(attempts))
@@ -69,8 +67,8 @@ def test_a_value_on_a_bound_is_in_the_bucket_below_it_as_prometheus_has_it(scene
 
 
 def test_tokens_of_a_kind_nobody_used_and_costs_of_nothing_are_not_told(scene: Scene) -> None:
-    scene.attempt("a", usage=Usage(prompt=10, completion=5))
-    scene.attempt("a", usage=Usage(prompt=1, cached=1))
+    scene.request(scene.attempt("a", usage=Usage(prompt=10, completion=5)))
+    scene.request(scene.attempt("a", usage=Usage(prompt=1, cached=1)))
     assert scene.lines("turnout_tokens_total") == [
         'turnout_tokens_total{kind="prompt",model="acme/one",provider="a"} 11.0',
         'turnout_tokens_total{kind="cached",model="acme/one",provider="a"} 1.0',
@@ -81,13 +79,13 @@ def test_tokens_of_a_kind_nobody_used_and_costs_of_nothing_are_not_told(scene: S
 
 def test_costs_are_added_up_exactly(scene: Scene) -> None:
     for _ in range(10):
-        scene.attempt("a", usage=Usage(prompt=1), cost=Decimal("0.1"))
+        scene.request(scene.attempt("a", usage=Usage(prompt=1), cost=Decimal("0.1")))
     assert scene.lines("turnout_cost_usd_total") == ['turnout_cost_usd_total{model="acme/one",provider="a"} 1.0']
 
 
 def test_attempts_are_counted_by_outcome_and_only_answers_have_a_first_token(scene: Scene) -> None:
-    scene.attempt("a", error=ServerFault("500"))
-    scene.attempt("b", first_token=0.2)
+    scene.request(scene.attempt("a", error=ServerFault("500")), status=500)
+    scene.request(scene.attempt("b", first_token=0.2))
     assert scene.lines("turnout_attempts_total") == [
         'turnout_attempts_total{model="acme/one",outcome="server_fault",provider="a"} 1.0',
         'turnout_attempts_total{model="acme/one",outcome="success",provider="b"} 1.0',
@@ -100,8 +98,8 @@ def test_a_hedge_is_told_by_its_end_and_one_that_was_beaten_is_no_fallback(scene
     beaten = scene.attempt("a", error=Cancelled("slower"))
     won = scene.attempt("b", hedged=True)
     scene.request(beaten, won)
-    scene.attempt("b", hedged=True, error=Cancelled("slower"))
-    scene.attempt("b", hedged=True, error=ServerFault("500"))
+    scene.request(scene.attempt("b", hedged=True, error=Cancelled("slower")), status=500)
+    scene.request(scene.attempt("b", hedged=True, error=ServerFault("500")), status=500)
     assert [line.split("result=")[1] for line in scene.lines("turnout_hedges_total")] == [
         '"won"} 1.0',
         '"lost"} 1.0',

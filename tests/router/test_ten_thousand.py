@@ -18,7 +18,6 @@ from providers.errors import Broken
 from router.budget import Budget
 from router.core import Core, Setup
 from router.health import Health
-from router.outcome import Outcome
 from router.recall import Memory
 from router.request import Request
 from router.served import Served
@@ -82,10 +81,8 @@ class Log:
     hedges: int = 0
     rescues: Counter[str] = field(default_factory=Counter)
 
-    def attempted(self, outcome: Outcome) -> None:
-        self.hedges += outcome.hedged
-
     def served(self, served: Served) -> None:
+        self.hedges += sum([outcome.hedged for outcome in served.attempts])
         self.cost += served.cost
         self.useful += served.attempts[-1].cost
         self.rescues.update(f"{one.how} {one.result}" for one in served.decision.rescues)
