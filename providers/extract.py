@@ -195,7 +195,7 @@ class KimiMarkers:
         id_, self._head = self._head.strip(), ""
         if self._where == "head":
             found = _NAME.fullmatch(id_)
-            pieces.append(Piece("call", id_, found[1] if found else id_))
+            pieces.append(Piece("call", id_, (found and found[1]) or id_))
         self._where = {SECTION: "section", CALL: "head", ARGUMENTS: "arguments", END_CALL: "section"}.get(
             marker, "text"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from providers.dialects import tools
 from providers.edit import changed, each_item, members_of, text_of
 from providers.extract import Extractor, Pieces
 from providers.reasoning import CONTENT, DETAILS, PLAIN, is_text
@@ -54,7 +55,9 @@ class ExtractedDelta:
             if piece.kind == "call":
                 self._count += 1
                 head = b'{"index":%d,"id":%s,"type":"function","function":{"name":%s,"arguments":""}}'
-                calls.append(head % (self._index, _json(piece.text), _json(piece.name)))
+                # Without an id it would be taken for more of the call before it.
+                id_ = _json(piece.text) if piece.text else tools.new_id()
+                calls.append(head % (self._index, id_, _json(piece.name)))
             elif piece.kind == "arguments":
                 calls.append(b'{"index":%d,"function":{"arguments":%s}}' % (self._index, _json(piece.text)))
         return calls

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from providers.dialects import REGISTRY
@@ -94,7 +94,7 @@ def test_arguments_that_never_end_are_those_of_the_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("id_", "name"), [("functions.f:0", "f"), ("f:0", "f"), ("f", "f"), ("functions.a:b:1", "a:b")]
+    ("id_", "name"), [("functions.f:0", "f"), ("f:0", "f"), ("f", "f"), ("functions.a:b:1", "a:b"), (":0", ":0")]
 )
 def test_a_calls_id_tells_its_name(id_: str, name: str) -> None:
     assert found(f"{CALL}{id_}{ARGUMENTS}{{}}{END_CALL}", [])[0] == Piece("call", id_, name)
@@ -116,6 +116,8 @@ def gathered(out: bytes) -> dict[str, Any]:
 
 @settings(max_examples=300, deadline=None)
 @given(TEXTS.filter(str.strip), st.integers(1, 9), st.sampled_from(["content", "reasoning_content"]))
+@example(CALL + END_CALL + CALL + ARGUMENTS, 1, "content")
+@example((CALL + "functions.:0" + END_CALL) * 2, 1, "content")
 def test_a_stream_and_a_whole_answer_say_the_same(text: str, size: int, field: str) -> None:
     extract: frozenset[Extract] = frozenset(("think", "kimi_markers"))
     envelope = Envelope("gen-1", "m", "P", 1, extract=extract)
