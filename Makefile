@@ -38,8 +38,8 @@ lint: $(VENV)/.installed  ## style, then types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed  ## what the gateway costs, as ratios within one run
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.installed  ## what the gateway costs beside other gateways; its tables go on top of tests/bench/RESULTS.md
+	$(BIN)/python -m tests.bench --save
 
 screenshots: $(VENV)/.installed  ## a picture of every dashboard page; needs chromium
 	$(BIN)/python -m tests.dashboard.screenshots
@@ -59,4 +59,4 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-lock .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lock .venv-clients .venv-bench-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

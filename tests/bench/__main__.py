@@ -16,14 +16,15 @@ from rich.console import Console
 from tests.bench import machine, measure
 from tests.bench.cases import CASES
 from tests.bench.client import Wrong
-from tests.bench.measure import FULL, QUICK, Effort, Tell
+from tests.bench.effort import FULL, LATE_SECONDS, QUICK, Effort
+from tests.bench.measure import Tell
 from tests.bench.processes import NotStarted
 from tests.bench.registry import REGISTRY, available
 from tests.bench.report import Report, show
 from tests.bench.results import save as save_results
 from tests.bench.rig import Bench
 
-NAMES = (*dict.fromkeys(case.name for case in CASES), "slow", "catalogue", "start", "planning")
+NAMES = (*dict.fromkeys(case.name for case in CASES), "sizes", "hold", "slow", "catalogue", "start", "planning")
 
 
 def measured(only: frozenset[str], names: frozenset[str], effort: Effort, tell: Tell) -> Report:
@@ -39,9 +40,13 @@ def measured(only: frozenset[str], names: frozenset[str], effort: Effort, tell: 
         tempfile.TemporaryDirectory(prefix="turnout-bench-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        bench = Bench(runner, cores, Path(folder), absent)
+        bench = Bench(runner, cores, Path(folder), absent, time.perf_counter() + LATE_SECONDS)
         cases = [case for case in CASES if not only or case.name in only]
         report.load += measure.under_load(bench, cases, peers, effort, tell)
+        if not only or "sizes" in only:
+            report.sizes += measure.prompt_sizes(bench, effort, tell)
+        if not only or "hold" in only:
+            report.holds += measure.held_loops(bench, peers, effort, tell)
         if not only or "slow" in only:
             report.slow += measure.slow_streams(bench, peers, effort, tell)
         if not only or "catalogue" in only:
@@ -58,7 +63,9 @@ def measured(only: frozenset[str], names: frozenset[str], effort: Effort, tell: 
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="Only this case; may be repeated.")
 @click.option("--peer", multiple=True, type=click.Choice(list(REGISTRY)), help="Only this peer; may be repeated.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Also write every round here.")
-@click.option("--save", is_flag=True, help="Also put the tables, dated, on top of tests/bench/RESULTS.md.")
+@click.option(
+    "--save", is_flag=True, help="Also put the tables, dated, on top of tests/bench/RESULTS.md, unless the run failed."
+)
 def main(quick: bool, only: tuple[str, ...], peer: tuple[str, ...], file: Path | None, save: bool) -> None:
     """Measure on this machine, loopback only. Other gateways are installed on first use, each into its own folder.
 
@@ -78,7 +85,7 @@ def main(quick: bool, only: tuple[str, ...], peer: tuple[str, ...], file: Path |
     show(report, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
     if file is not None:
         file.write_text(json.dumps(report.json(), indent=1))
-    if save:
+    if save and not report.failed:
         save_results(report, "quick" if quick else "full")
     sys.exit(1 if report.failed else 0)
 

@@ -29,14 +29,14 @@ class PassThrough:
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
-        body = b""
+        pieces: list[bytes] = []
         while True:
             message = await receive()
-            body += message["body"]
+            pieces.append(message["body"])
             if not message["more_body"]:
                 break
         headers = [header for header in scope["headers"] if header[0] in _FORWARDED]
-        response = await self._transport.open(scope["raw_path"], headers, body)
+        response = await self._transport.open(scope["raw_path"], headers, b"".join(pieces))
         head = [(b"content-type", response.headers["content-type"].encode())]
         if length := response.headers.get("content-length"):
             head.append((b"content-length", length.encode()))

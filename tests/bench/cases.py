@@ -30,6 +30,8 @@ class Case:
     streamed: bool = False
     rate: float | None = None
     """Requests a second, whatever becomes of them; None: each connection asks again as soon as it is answered."""
+    main: bool = False
+    """Whether aims are about all peers in it."""
 
     @property
     def load(self) -> str:
@@ -60,15 +62,33 @@ class Case:
 
 
 _SMALL = (("system", "You are helpful."), ("user", "What is a turnout?"))
-_LONG = (("user", SENTENCE * (200_000 // len(SENTENCE))),)
+
+
+def _prompt(size: int) -> tuple[tuple[str, str], ...]:
+    """One message of so many bytes, or a sentence less."""
+    return (("user", SENTENCE * (size // len(SENTENCE))),)
+
+
 _TURNS = tuple(("user" if turn % 2 == 0 else "assistant", SENTENCE * 3) for turn in range(299)) + _SMALL[1:]
 
 CASES = (
     Case("small", "a short question", 1, _SMALL),
-    Case("small", "a short question", 32, _SMALL),
+    Case("small", "a short question", 32, _SMALL, main=True),
     Case("small", "a short question", 256, _SMALL),
     Case("steady", "a short question", 64, _SMALL, rate=200.0),
-    Case("prompt", "a prompt of 200 kB", 8, _LONG),
+    Case("prompt", "a prompt of 200 kB", 8, _prompt(200_000)),
     Case("turns", "a conversation of 300 turns", 8, _TURNS),
-    Case("stream", f"a stream of {EVENTS} events", 32, _SMALL, streamed=True),
+    Case("stream", f"a stream of {EVENTS} events", 32, _SMALL, streamed=True, main=True),
 )
+
+SIZES = tuple(
+    Case("sizes", f"a prompt of {says}", 1, _prompt(size))
+    for says, size in (
+        ("1 kB", 1_000),
+        ("10 kB", 10_000),
+        ("100 kB", 100_000),
+        ("1 MB", 1_000_000),
+        ("8 MB", 8_000_000),
+    )
+)
+"""What a request costs by its bytes: the largest last."""

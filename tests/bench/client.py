@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-PATIENCE = 60.0
+PATIENCE = 20.0
 """Seconds an answer may take."""
 
 

@@ -45,7 +45,7 @@ class Clock(asyncio.Protocol):
         self._pace = pace
         self._events = events
         self._left = 0
-        self._body = b""
+        self._body: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,13 +59,13 @@ class Clock(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def on_message_begin(self) -> None:
-        self._body = b""
+        self._body.clear()
 
     def on_body(self, data: bytes) -> None:
-        self._body += data
+        self._body.append(data)
 
     def on_message_complete(self) -> None:
-        if not _STREAMED.search(self._body):
+        if not _STREAMED.search(b"".join(self._body)):
             self._transport.write(_WHOLE_HEAD + _WHOLE)
             return
         self._left = self._events

@@ -7,6 +7,8 @@ from pathlib import Path
 PROVIDERS = 4
 MODEL = "bench/model"
 CLIENT_KEY = "sk-turnout-bench-0123456789abcdef"
+CONTEXT = 8_388_608
+"""Tokens: more than the largest prompt of the benchmark."""
 ENVIRON = {
     "BENCH_CLIENT_KEY": CLIENT_KEY,
     "BENCH_UPSTREAM_KEY": "sk-upstream-bench-0123456789",
@@ -33,7 +35,7 @@ def render(upstream: str, database: Path, endpoints: int = PROVIDERS, state: str
         model, provider = divmod(number, PROVIDERS)
         if provider == 0:
             name = f"{MODEL}-{model}" if model else MODEL
-            lines += [f"  {name}:", "    context_length: 262144", "    endpoints:"]
+            lines += [f"  {name}:", f"    context_length: {CONTEXT}", "    endpoints:"]
         lines.append(_endpoint(provider))
     return "\n".join(lines) + "\n"
 

@@ -4,89 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 
-from tests.bench import machine, planning, slow
-from tests.bench.cases import CASES, WHOLE, Case
+from tests.bench import hold, machine, planning, slow
+from tests.bench.cases import CASES, SIZES, WHOLE, Case
 from tests.bench.client import Connection, Target
+from tests.bench.effort import Effort
+from tests.bench.gateways import TensorZero
+from tests.bench.hold import Hold
 from tests.bench.load import Load, Round, run
-from tests.bench.peers import Peer, Started, Turnout
+from tests.bench.peers import Bare, Direct, Peer, Started, Turnout
 from tests.bench.planning import PlanningRow
 from tests.bench.rig import Bench, Rig, sandbox
+from tests.bench.rows import HoldRow, LoadRow, SlowRow, StartRow
 from tests.bench.slow import Held
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is done. Seconds and counts."""
-
-    rounds: int
-    seconds: float
-    """Of load in a round; three times as long at a steady rate, for the sake of its p99."""
-    warm_up: float
-    streams: int = 1_000
-    """Slow streams at once."""
-    slow_rounds: int = 2
-    slow_seconds: float = 3.0
-    sizes: tuple[int, ...] = (10, 2_000, 20_000)
-    """Endpoints in the catalogue."""
-    starts: int = 3
-    plans: int = 2_000
-    """Plans made in a round."""
-    most: int | None = None
-    """Requests a round at most."""
-
-
-FULL = Effort(rounds=5, seconds=0.9, warm_up=0.2)
-QUICK = Effort(
-    rounds=2, seconds=0.4, warm_up=0.1, slow_rounds=1, slow_seconds=1.5, sizes=(10, 2_000), starts=1, plans=500
-)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadRow:
-    """One peer in one case, or one size of catalogue."""
-
-    case: str
-    says: str
-    load: str
-    """How hard it was pressed, for people."""
-    connections: int
-    units: int
-    """What the CPU time of a request is divided by."""
-    peer: str
-    rounds: tuple[Round, ...]
-
-    @property
-    def errors(self) -> tuple[str, ...]:
-        return tuple(error for one in self.rounds for error in one.errors)
-
-
-@dataclass(frozen=True, slots=True)
-class SlowRow:
-    """One peer that holds many slow streams."""
-
-    peer: str
-    streams: int
-    rounds: tuple[Held, ...]
-
-    @property
-    def errors(self) -> tuple[str, ...]:
-        return tuple(error for one in self.rounds for error in one.errors)
-
-
-@dataclass(frozen=True, slots=True)
-class StartRow:
-    """From nothing to the first correct answer: seconds and bytes of each start."""
-
-    peer: str
-    seconds: tuple[float, ...]
-    rss: tuple[int, ...]
+EVERY_ROUND = frozenset((Direct.name, Bare.name, Turnout.name, TensorZero.name))
+"""Whom the aims are about in every case; the others have fewer rounds where no aim is about them."""
 
 
 def under_load(bench: Bench, cases: Sequence[Case], peers: Sequence[Peer], effort: Effort, tell: Tell) -> list[LoadRow]:
@@ -96,21 +34,43 @@ def under_load(bench: Bench, cases: Sequence[Case], peers: Sequence[Peer], effor
         with Rig(bench, sandbox(*options), peers) as rig:
             for case in group:
                 tell(f"{case.says}, {case.load}")
-                rows += _in_turns(bench, case, rig.peers, effort)
+                rows += _in_turns(bench, _all(bench, case, rig.peers, effort), effort)
     return rows
 
 
-def _in_turns(bench: Bench, case: Case, peers: dict[str, Started], effort: Effort) -> list[LoadRow]:
-    rounds: dict[str, list[Round]] = {name: [] for name in peers}
-    for _ in range(effort.rounds):
-        for name, started in peers.items():
-            done = rounds[name]
-            if not done or not done[-1].errors:  # what has failed may take its time to fail again
-                done.append(bench.runner.run(run(_load(case, started.target, effort), started.pid)))
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One that takes turns: its name in the table, what it is asked, and how often."""
+
+    name: str
+    case: Case
+    started: Started
+    rounds: int
+
+
+def _all(bench: Bench, case: Case, peers: dict[str, Started], effort: Effort) -> list[_Entry]:
     return [
-        LoadRow(case.name, case.says, case.load, case.connections, case.units, name, tuple(done))
-        for name, done in rounds.items()
+        _Entry(name, case, started, effort.rounds if case.main or name in EVERY_ROUND else effort.few)
+        for name, started in peers.items()
+        if bench.has(name)
     ]
+
+
+def _in_turns(bench: Bench, entries: Sequence[_Entry], effort: Effort) -> list[LoadRow]:
+    done: list[list[Round]] = [[] for _ in entries]
+    for number in range(effort.rounds):
+        for entry, rounds in zip(entries, done, strict=True):
+            failed = rounds and rounds[-1].errors  # what has failed may take its time to fail again
+            if number < entry.rounds and not failed:
+                load = _load(entry.case, entry.started.target, effort)
+                rounds.append(bench.runner.run(run(load, entry.started.pid)))
+    return [_row(entry, rounds) for entry, rounds in zip(entries, done, strict=True)]
+
+
+def _row(entry: _Entry, rounds: Sequence[Round]) -> LoadRow:
+    case = entry.case
+    size = len(case.body(entry.started.target.model))
+    return LoadRow(case.name, case.says, case.load, case.connections, case.units, entry.name, tuple(rounds), size)
 
 
 def _load(case: Case, target: Target, effort: Effort) -> Load:
@@ -131,10 +91,11 @@ def slow_streams(bench: Bench, peers: Sequence[Peer], effort: Effort, tell: Tell
     rounds: dict[str, list[Held]] = {peer.name: [] for peer in peers}
     plan = slow.Plan(effort.streams, effort.slow_seconds)
     with Rig(bench, plan.upstream) as rig:
-        for _ in range(effort.slow_rounds):
+        for number in range(effort.slow_rounds):
             for peer in peers:
                 done = rounds[peer.name]
-                if peer.name in bench.lost or (done and done[-1].errors):
+                few = number > 0 and peer.name not in EVERY_ROUND
+                if few or not bench.has(peer.name) or (done and done[-1].errors):
                     continue
                 tell(f"{effort.streams:,} slow streams through {peer.name}")
                 with rig.losing(peer), ExitStack() as stack:
@@ -154,8 +115,29 @@ def catalogue_sizes(bench: Bench, effort: Effort, tell: Tell) -> tuple[list[Load
         for size, name in names.items():
             seconds, rss, peers[name] = _first_answer(bench, rig, Turnout(size), stack)
             starts.append(StartRow(name, (seconds,), (rss,)))
-        rows = _in_turns(bench, case, peers, effort)
+        rows = _in_turns(bench, _all(bench, case, peers, effort), effort)
     return rows, starts
+
+
+def prompt_sizes(bench: Bench, effort: Effort, tell: Tell) -> list[LoadRow]:
+    """Ever larger prompts through this gateway and through the floor, the sizes taking turns too."""
+    tell("prompts of 1 kB to 8 MB")
+    with Rig(bench, sandbox(*WHOLE), (Bare(), Turnout())) as rig:
+        entries = [entry for case in SIZES for entry in _all(bench, case, rig.peers, effort)]
+        return _in_turns(bench, entries, effort)
+
+
+def held_loops(bench: Bench, peers: Sequence[Peer], effort: Effort, tell: Tell) -> list[HoldRow]:
+    """How long a small question waits for a large prompt: here, and in the gateway that the aims are about."""
+    tell("small questions beside prompts of 8 MB")
+    rounds: dict[str, list[Hold]] = {}
+    asked = [peer for peer in peers if peer.name in (Turnout.name, TensorZero.name)]
+    with Rig(bench, sandbox(*WHOLE), asked) as rig:
+        for _ in range(effort.rounds):
+            for name, started in rig.peers.items():
+                held = bench.runner.run(hold.run(started.target, 2 * effort.seconds))
+                rounds.setdefault(name, []).append(held)
+    return [HoldRow(name, tuple(done)) for name, done in rounds.items()]
 
 
 def cold_starts(bench: Bench, peers: Sequence[Peer], effort: Effort, tell: Tell) -> list[StartRow]:
@@ -163,10 +145,11 @@ def cold_starts(bench: Bench, peers: Sequence[Peer], effort: Effort, tell: Tell)
     rows: list[StartRow] = []
     with Rig(bench, sandbox(*WHOLE)) as rig:
         for peer in peers:
-            if peer.name != "direct" and peer.name not in bench.lost:
+            if peer.name != Direct.name and bench.has(peer.name):
                 tell(f"cold starts of {peer.name}")
                 with rig.losing(peer):
-                    rows.append(_starts(bench, rig, peer, effort.starts))
+                    times = effort.starts if peer.name in EVERY_ROUND else 1
+                    rows.append(_starts(bench, rig, peer, times))
     return rows
 
 
@@ -200,9 +183,3 @@ async def _ask_once(case: Case, target: Target) -> None:
     async with asyncio.timeout(10):
         case.expected.check(*await connection.ask(target.request(case.body(target.model))))
     connection.close()
-
-
-def in_groups(rows: Sequence[LoadRow]) -> Iterator[list[LoadRow]]:
-    """The rows of each case together."""
-    for _, group in groupby(rows, key=lambda row: (row.case, row.connections)):
-        yield list(group)

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.bench import aims, tables
-from tests.bench.measure import LoadRow, SlowRow, StartRow, in_groups
 from tests.bench.planning import PlanningRow
 from tests.bench.registry import FLOOR, OURS
+from tests.bench.rows import HoldRow, LoadRow, SlowRow, StartRow, in_groups
 from tests.bench.tables import FAILED, Grid
 
 NOTES = """\
@@ -21,7 +21,10 @@ CPU is user + system time of a peer's whole process tree. Medians over rounds in
 × NAME: the median of the rounds' own ratios to that peer's CPU time. First byte: of the answer's body, as the client
 sees it. With one connection "added" is what the peer itself adds; with more it is mostly time in the queue of a peer
 kept busy. Other gateways run as their makers ship them, one process on the same core: one model at the same upstream,
-their log at errors only, nothing stored, no retries; this gateway with keys, four endpoints, its ledger and metrics."""
+their log at errors only, nothing stored, no retries; this gateway with keys, four endpoints, its ledger and metrics.
+Small questions beside large prompts name a model that nobody serves: each gateway answers them itself, so that what
+waits is its own loop. Peers beside direct, bare, turnout and tensorzero have fewer rounds in most tables. A Python
+built without optimisations is slower, and so are turnout, bare and LiteLLM, which share it."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,8 @@ class Report:
     absent: dict[str, str]
     """Peers that were left out, and why."""
     load: list[LoadRow] = field(default_factory=list)
+    sizes: list[LoadRow] = field(default_factory=list)
+    holds: list[HoldRow] = field(default_factory=list)
     slow: list[SlowRow] = field(default_factory=list)
     catalogue: list[LoadRow] = field(default_factory=list)
     starts: list[StartRow] = field(default_factory=list)
@@ -47,13 +52,17 @@ class Report:
         """Whether this gateway, or what it is measured by, answered wrong: then all of it is no result."""
         return any(row.errors for row in self._rows() if row.peer in OURS or row in self.catalogue)
 
-    def _rows(self) -> list[LoadRow | SlowRow]:
-        return [*self.load, *self.slow, *self.catalogue]
+    def _rows(self) -> list[LoadRow | HoldRow | SlowRow]:
+        return [*self.load, *self.sizes, *self.holds, *self.slow, *self.catalogue]
 
     def grids(self) -> Iterator[Grid]:
         """Its tables, in order."""
         for rows in in_groups(self.load):
             yield tables.load_grid(rows, f"{rows[0].says}, {rows[0].load}", FLOOR)
+        if self.sizes:
+            yield tables.size_grid(self.sizes)
+        if self.holds:
+            yield tables.hold_grid(self.holds)
         if self.slow:
             yield tables.slow_grid(self.slow)
         if self.catalogue:
@@ -65,7 +74,8 @@ class Report:
 
     def aims(self) -> list[str]:
         """How this gateway stands against what it aims at."""
-        of_rows = [*aims.of_load(self.load), *aims.of_slow(self.slow), *aims.of_catalogue(self.catalogue)]
+        of_prompts = [*aims.of_sizes(self.sizes), *aims.of_holds(self.holds)]
+        of_rows = [*aims.of_load(self.load), *of_prompts, *aims.of_slow(self.slow), *aims.of_catalogue(self.catalogue)]
         return [*of_rows, *aims.of_planning(self.planning), *aims.of_starts(self.starts)]
 
     def json(self) -> dict[str, Any]:

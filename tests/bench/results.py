@@ -13,7 +13,7 @@ from tests.bench.tables import Grid
 
 FILE = Path(__file__).parent / "RESULTS.md"
 TITLE = "# Results of the benchmark"
-_INTRODUCTION = "Written by `python -m tests.bench --save`, the newest first."
+_INTRODUCTION = "Written by `make bench`, the newest first."
 
 
 def save(report: Report, effort: str, file: Path = FILE) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tests.bench.measure import LoadRow, SlowRow, StartRow
 from tests.bench.peers import Turnout
 from tests.bench.planning import ENDPOINTS, PlanningRow
+from tests.bench.rows import HoldRow, LoadRow, SlowRow, StartRow
 from tests.bench.slow import PACE
 
 FAILED = "no result"
@@ -75,6 +75,52 @@ def _slow_cells(row: SlowRow, direct: SlowRow | None, width: int) -> tuple[str, 
         spread([one.p50_ms for one in row.rounds], _hundredths),
         spread([one.p99_ms for one in row.rounds], _hundredths),
         "" if added is None else _hundredths(added),
+    )
+
+
+def size_grid(rows: Sequence[LoadRow]) -> Grid:
+    """`rows`: of each size the floor, then what is measured against it."""
+    columns = ("", "CPU µs / request", "CPU µs / kB", f"× {rows[0].peer}", "requests/s", "first byte p50 ms")
+    floors = {row.says: row for row in rows if row.peer == rows[0].peer and not row.errors}
+    return Grid(
+        "prompts by size, one at a time",
+        columns,
+        tuple(_size_cells(row, floors.get(row.says), len(columns)) for row in rows),
+    )
+
+
+def _size_cells(row: LoadRow, floor: LoadRow | None, width: int) -> tuple[str, ...]:
+    name = f"{row.says}, {row.peer}"
+    if row.errors:
+        return _failed(name, width)
+    return (
+        name,
+        spread([one.cpu_us for one in row.rounds], _tenths),
+        spread([one.cpu_us / row.body_bytes * 1e3 for one in row.rounds], _hundredths),
+        "" if floor is None else spread(ratios(row, floor), _hundredths),
+        spread([one.rate for one in row.rounds], _whole),
+        spread([one.p50_ms for one in row.rounds], _hundredths),
+    )
+
+
+def hold_grid(rows: Sequence[HoldRow]) -> Grid:
+    columns = ("", "small alone p50 ms", "beside p99 ms", "longest", "longest beyond alone", "small", "large")
+    return Grid(
+        "small questions beside prompts of 8 MB", columns, tuple(_hold_cells(row, len(columns)) for row in rows)
+    )
+
+
+def _hold_cells(row: HoldRow, width: int) -> tuple[str, ...]:
+    if row.errors:
+        return _failed(row.peer, width)
+    return (
+        row.peer,
+        spread([one.alone_ms for one in row.rounds], _hundredths),
+        spread([one.p99_ms for one in row.rounds], _hundredths),
+        spread([one.longest_ms for one in row.rounds], _hundredths),
+        spread([one.held_ms for one in row.rounds], _hundredths),
+        _whole(sum(one.questions for one in row.rounds)),
+        _whole(sum(one.prompts for one in row.rounds)),
     )
 
 

@@ -15,17 +15,19 @@ from rich.console import Console
 
 from tests.bench import planning
 from tests.bench.__main__ import NAMES, measured
-from tests.bench.aims import of_load
+from tests.bench.aims import of_catalogue, of_holds, of_load, of_sizes
 from tests.bench.cases import WHOLE
 from tests.bench.client import Expected, Wrong
+from tests.bench.effort import QUICK
+from tests.bench.hold import Hold
 from tests.bench.load import Round
-from tests.bench.machine import Cores
-from tests.bench.measure import QUICK, LoadRow
+from tests.bench.machine import Cores, describe
 from tests.bench.peers import Direct, Peer, Place, Started
 from tests.bench.processes import NotStarted
 from tests.bench.report import Report, show
 from tests.bench.results import TITLE, save
 from tests.bench.rig import Bench, Rig, sandbox
+from tests.bench.rows import HoldRow, LoadRow
 
 MINIATURE = replace(QUICK, rounds=1, seconds=30.0, warm_up=0.05, most=50)
 """Ended by its fifty requests, not by its time."""
@@ -71,6 +73,73 @@ def test_the_ratio_is_taken_round_by_round() -> None:
     ]
 
 
+def sized(*cpu_us: float) -> list[LoadRow]:
+    """Two rounds of each size, in kilobytes 1, 101 and 201."""
+    return [
+        replace(row("turnout", cpu, cpu), body_bytes=1_000 + number * 100_000, says=f"number {number}")
+        for number, cpu in enumerate(cpu_us)
+    ]
+
+
+def test_what_a_byte_more_costs_may_not_grow_with_the_prompt() -> None:
+    assert of_sizes(sized(300, 400, 500)) == [
+        "CPU a kB more up to number 2: 1.00 × that up to number 1, aim at most 1.30: met"
+    ]
+    assert of_sizes(sized(300, 400, 540))[0].endswith("1.40 × that up to number 1, aim at most 1.30: MISSED")
+    assert of_sizes([*sized(300, 400, 500), row("bare", 1, 1)]) == of_sizes(sized(300, 400, 500))
+
+
+def test_the_longest_wait_of_all_rounds_is_how_long_the_loop_was_held() -> None:
+    rounds = tuple(Hold(alone_ms=1.0, p99_ms=3.0, longest_ms=longest, questions=9, prompts=2) for longest in (31, 61))
+    assert of_holds([HoldRow("tensorzero", rounds), HoldRow("turnout", rounds)]) == [
+        "longest wait of a small question for prompts of 8 MB: 60.00 ms, aim at most 50.00: MISSED"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plain", "verdict"), [((97, 98), "met"), ((94, 95), "MISSED"), ((94, 95, 101), "met"), ((103, 104), "met")]
+)
+def test_hedges_and_rescues_cost_nothing_if_the_rounds_cannot_tell(plain: tuple[float, ...], verdict: str) -> None:
+    (line,) = of_load([row("turnout", *[100] * len(plain)), row("turnout-plain", *plain)])
+    assert line.startswith("turnout-plain, CPU a request: ")
+    assert line.endswith(verdict)
+
+
+def test_no_variant_of_this_gateway_counts_as_another() -> None:
+    names = ("direct", "bare", "turnout", "turnout-plain", "turnout+redis", "nginx", "smg", "litellm")
+    (line,) = [line for line in of_load([row(name, 100) for name in names]) if line.startswith("requests a second")]
+    assert line == "requests a second: 100, aim above every other gateway (smg 100, litellm 100): MISSED"
+
+
+def test_each_larger_catalogue_is_judged_by_the_smallest() -> None:
+    rows = [row("10 endpoints", 100), row("2,000 endpoints", 120), row("20,000 endpoints", 110)]
+    assert [line.rpartition(": ")[2] for line in of_catalogue(rows)] == ["MISSED", "met"]
+
+
+def test_prompts_of_every_size_are_measured_and_small_questions_beside_the_largest() -> None:
+    effort = replace(MINIATURE, seconds=0.05, most=2, rounds=1)
+    report = measured(frozenset(("sizes", "hold")), frozenset(("turnout",)), effort, quiet)
+    assert not report.errors
+    assert [row.body_bytes // 1_000 for row in report.sizes if row.peer == "turnout"] == [1, 10, 100, 1_000, 8_000]
+    assert all(len(row.rounds) == 1 for row in report.sizes)
+    (held,) = report.holds[0].rounds
+    assert held.questions > 0
+    assert held.prompts > 0
+    assert len(report.aims()) == 2
+
+
+def test_a_late_run_goes_on_without_other_gateways(tmp_path: Path) -> None:
+    with asyncio.Runner() as runner:
+        bench = Bench(runner, Cores(), tmp_path, until=0.0)
+        assert bench.has("turnout")
+        assert not bench.has("litellm")
+    assert bench.lost == {"litellm": "time was over: not in every table"}
+
+
+def test_the_report_says_how_its_python_was_built() -> None:
+    assert "--enable-optimizations" in describe(Cores())["python"]
+
+
 def test_a_run_with_errors_shows_no_figure_for_it() -> None:
     report = Report({}, {}, load=[row("bare", 100), row("turnout", 210, errors=("it broke",))])
     text = printed(report)
@@ -81,7 +150,10 @@ def test_a_run_with_errors_shows_no_figure_for_it() -> None:
 
 
 def test_every_case_can_be_asked_for_alone() -> None:
-    assert {"small", "prompt", "turns", "stream", "steady", "slow", "catalogue", "start", "planning"} == set(NAMES)
+    assert set(NAMES) == {
+        *("small", "prompt", "turns", "stream", "steady"),
+        *("sizes", "hold", "slow", "catalogue", "start", "planning"),
+    }
 
 
 class Refuses:
