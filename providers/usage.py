@@ -73,8 +73,29 @@ class _Plain(msgspec.Struct, gc=False):
     cost: msgspec.Raw = _NULL
 
 
+class _Cached(msgspec.Struct, frozen=True, gc=False):
+    cached_tokens: _Count
+
+
+class _Reasoned(msgspec.Struct, frozen=True, gc=False):
+    reasoning_tokens: _Count
+
+
+class _Whole(msgspec.Struct, gc=False):
+    """A usage that OpenRouter's clients can read as it is, but for our price, where nothing in it is null."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
+    prompt_tokens_details: _Cached
+    completion_tokens_details: _Reasoned
+    cost: None = None
+    cost_details: None = None
+
+
 _NO_DETAILS = _Details()
 _plain = msgspec.json.Decoder(_Plain).decode
+_whole = msgspec.json.Decoder(_Whole).decode
 
 
 def parse_usage(raw: bytes) -> Usage | None:
@@ -130,6 +151,8 @@ def render_usage(usage: Usage | None, cost: Decimal | None, prompt_cost: Decimal
     if usage is None:
         return None if cost is None else b'{"cost":' + render_decimal(cost) + b"}"
     raw = usage.raw or b"{}"
+    if cost is not None and prompt_cost is not None and _lacks_only_a_price(raw):
+        return _priced(raw, usage.reported_cost, cost, prompt_cost)
     members = members_in(raw)
     whole = members.keys() >= _COUNTS and _NULL not in members.values()
     changes: dict[str, object] = {} if whole else _missing_counts(members, usage)
@@ -141,14 +164,39 @@ def render_usage(usage: Usage | None, cost: Decimal | None, prompt_cost: Decimal
     return rewritten(raw, members, changes) if changes else raw
 
 
+def _lacks_only_a_price(raw: bytes) -> bool:
+    if b"null" in raw:
+        return False
+    try:
+        _whole(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _priced(raw: bytes, reported: Decimal | None, cost: Decimal, prompt_cost: Decimal) -> bytes:
+    """A usage that has no price yet, with ours behind what it says."""
+    upstream = "null" if reported is None else _plainly(reported)
+    price = (
+        f',"cost":{_plainly(cost)},"cost_details":{{"upstream_inference_cost":{upstream}'
+        f',"upstream_inference_prompt_cost":{_plainly(prompt_cost)}'
+        f',"upstream_inference_completions_cost":{_plainly(cost - prompt_cost)}}}}}'
+    )
+    return raw[:-1] + price.encode()
+
+
 def render_decimal(value: Decimal) -> bytes:
     """Plain notation, no exponent, no trailing zeros."""
-    return bytes(_number(value))
+    return _plainly(value).encode()
 
 
 def _number(value: Decimal) -> msgspec.Raw:
+    return msgspec.Raw(_plainly(value))
+
+
+def _plainly(value: Decimal) -> str:
     text = f"{value:f}"
-    return msgspec.Raw(text.rstrip("0").rstrip(".") if "." in text else text)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _count(value: Any) -> int:

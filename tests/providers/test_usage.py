@@ -152,6 +152,32 @@ def test_the_parts_of_a_cost_are_told_and_those_the_upstream_told_stand() -> Non
     ]
 
 
+@given(
+    st.dictionaries(st.sampled_from((*COUNTS, "cost", "cost_details")), NUMBERS),
+    st.dictionaries(st.sampled_from(["prompt_tokens_details", "completion_tokens_details"]), DETAILS),
+    st.none() | st.decimals(0, 1, places=9),
+)
+def test_a_usage_that_lacks_only_a_price_is_rendered_as_all_others_are(
+    counts: dict[str, object], details: dict[str, object], reported: Decimal | None
+) -> None:
+    whole = {
+        "completion_tokens": 3,
+        "total_tokens": 8,
+        "prompt_tokens_details": {"cached_tokens": 1},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+    told = json.dumps({"prompt_tokens": 5, **whole, **counts, **details}).encode()
+    # The word null anywhere is a reason to look at every member.
+    wary = told.replace(b"{", b'{"said": "null", ', 1)
+    quick, slow = (
+        render_usage(Usage(5, 3, reported_cost=reported, raw=raw), Decimal("0.0123000"), Decimal("0.01"))
+        for raw in (told, wary)
+    )
+    assert quick is not None
+    assert slow is not None
+    assert quick.replace(b"{", b'{"said": "null", ', 1) == slow
+
+
 def test_counts_that_are_null_are_left_out_of_the_details() -> None:
     raw = b'{"prompt_tokens":3,"prompt_tokens_details":{"audio_tokens":null,"cached_tokens":1,"x":null}}'
     rendered = render_usage(parse_usage(raw), None)
