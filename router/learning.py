@@ -26,13 +26,31 @@ SURE = 0.05
 """The least uncertainty, however much was seen."""
 ENOUGH_ANSWERS = 10
 """Whole answers before their mean length is used."""
+STEADY = 200
+"""Reports in a row that were no outliers before most are passed over: of a model that well known one more says little.
+"""
+ONE_OF = 8
+"""Of how many answers one is then learned from, until it is an outlier: a real change is followed as ever from there.
+What is less than one takes that many times as long."""
 MOST_MODELS = 20_000
 
 
 class _Running:
     """Of one model: the weighted mean and spread of log(reported / estimated), and the mean length of answers."""
 
-    __slots__ = ("answers", "learned", "mean", "output", "predicted", "seen", "spread", "variance", "weight")
+    __slots__ = (
+        "answers",
+        "learned",
+        "mean",
+        "output",
+        "passing",
+        "predicted",
+        "seen",
+        "spread",
+        "steady",
+        "variance",
+        "weight",
+    )
 
     def __init__(self) -> None:
         self.weight = 0.0
@@ -46,13 +64,19 @@ class _Running:
         self.answers = 0.0
         self.output = 0.0
         self.seen = 0
+        self.steady = 0
+        """Reports in a row that were no outliers."""
+        self.passing = 0
+        """Answers to pass over."""
         self.learned: Learned | None = None
         """None: something came since it was last asked for."""
 
     def prompt(self, estimated: int, reported: int) -> None:
         predicted, variance = self.predicted, self.variance
         error = _clamped(math.log(reported / estimated), FURTHEST) - predicted
-        error = _clamped(error, max(OUTLIER * self.spread, PRIOR_SPREAD))
+        limit = max(OUTLIER * self.spread, PRIOR_SPREAD)
+        self.steady = self.steady + 1 if -limit <= error <= limit else 0
+        error = _clamped(error, limit)
         weight = estimated / (estimated + OVERHEAD)
         held = self.weight = self.weight * MEMORY + weight
         share = weight / held
@@ -100,19 +124,22 @@ class Learning:
         usage = outcome.usage
         if outcome.error is not None or outcome.estimated or usage is None:
             return
-        running = self._running(outcome.endpoint.model_id)
+        running = self._models.get(outcome.endpoint.model_id) or self._begun(outcome.endpoint.model_id)
+        if running.passing:
+            running.passing -= 1
+            return
         if usage.prompt > 0 and not estimate.media:
             running.prompt(estimate.tokens, usage.prompt)
         if usage.completion > 0 and outcome.finish_reason != "length":
             # An answer that was cut off says how long it was allowed to be, not how long it wanted to be.
             running.answer(usage.completion)
         running.learned = None
+        if running.steady >= STEADY:
+            running.passing = ONE_OF - 1
 
-    def _running(self, model_id: str) -> _Running:
-        running = self._models.get(model_id)
-        if running is None:
-            if len(self._models) >= MOST_MODELS:
-                # Only reloads that bring ever new models come here; the longest known goes.
-                del self._models[next(iter(self._models))]
-            running = self._models[model_id] = _Running()
+    def _begun(self, model_id: str) -> _Running:
+        if len(self._models) >= MOST_MODELS:
+            # Only reloads that bring ever new models come here; the longest known goes.
+            del self._models[next(iter(self._models))]
+        running = self._models[model_id] = _Running()
         return running

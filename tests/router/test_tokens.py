@@ -18,7 +18,7 @@ from providers.errors import ServerFault
 from providers.usage import Usage
 from router.catalogue import Endpoint
 from router.learned import UNKNOWN
-from router.learning import ENOUGH_ANSWERS, MOST_MODELS, SURE, Learning
+from router.learning import ENOUGH_ANSWERS, MOST_MODELS, ONE_OF, STEADY, SURE, Learning
 from router.outcome import Outcome
 from router.plan import Plan, make
 from router.tokens import IMAGE_TOKENS, PER_MESSAGE, UNCERTAINTY, Estimate, estimate, text_tokens
@@ -234,6 +234,27 @@ def test_outliers_hardly_move_it_and_a_lasting_change_does() -> None:
     assert learning.of(MODEL).ratio == pytest.approx(1.0, rel=0.02)
     learn(learning, endpoint, 1.4, 200)
     assert learning.of(MODEL).ratio == pytest.approx(1.4, rel=0.05)
+
+
+@pytest.mark.parametrize("changed", [0.5, 1.4, 2.5])
+def test_a_model_long_known_that_changes_is_followed_as_soon_as_any(changed: float) -> None:
+    learning, endpoint = Learning(), world(offer("a")).endpoint("a")
+    learn(learning, endpoint, 1.0, 1_000)
+    assert learning.of(MODEL).ratio == pytest.approx(1.0, rel=0.01)
+    learn(learning, endpoint, changed, 150 + ONE_OF)
+    assert learning.of(MODEL).ratio == pytest.approx(changed, rel=0.1)
+
+
+def test_of_a_model_long_known_one_answer_of_eight_is_learned_from() -> None:
+    learning, endpoint = Learning(), world(offer("a")).endpoint("a")
+    learn(learning, endpoint, 1.0, STEADY)
+    known = [learning.of(MODEL)]
+    for _ in range(3 * ONE_OF):
+        learn(learning, endpoint, 1.1, 1)
+        if learning.of(MODEL) is not known[-1]:
+            known.append(learning.of(MODEL))
+    assert len(known) == 4
+    assert known[0].ratio < known[1].ratio < known[2].ratio < known[3].ratio
 
 
 def test_short_prompts_teach_little() -> None:
