@@ -18,10 +18,11 @@ from router.health import Health
 from router.outcome import Outcome
 from router.served import Served
 from router.state.values import Status
-from router.tally import Buckets, Pairs
+from router.tally import MANY, Buckets, Pair, Pairs
 
 NOBODY = "none"
 """The label where no endpoint was reached."""
+_NOWHERE = (NOBODY, NOBODY)
 
 DAY = 86_400.0
 OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
@@ -64,37 +65,31 @@ class Metrics:
         self._errors = 0
         """State errors already counted."""
 
-    def _attempted(self, outcome: Outcome) -> None:
-        endpoint = outcome.endpoint
-        pair = self._counts.pairs[endpoint.model_id, endpoint.provider.slug]
-        pair.attempts[outcome.label] += 1
-        if outcome.first_token is not None:
-            pair.first_token.observe(outcome.first_token)
-        if outcome.hedged:
-            pair.hedges["lost" if outcome.beaten else "won" if outcome.error is None else "failed"] += 1
-        usage = outcome.usage
-        if usage is not None:
-            pair.prompt += usage.prompt
-            pair.cached += usage.cached
-            pair.reasoning += usage.reasoning
-            pair.completion += usage.completion
-            pair.cost += outcome.cost
-
     def served(self, served: Served) -> None:
-        endpoint, counts = served.endpoint, self._counts
-        for outcome in served.attempts:
-            self._attempted(outcome)
-        by = (NOBODY, NOBODY) if endpoint is None else (endpoint.model_id, endpoint.provider.slug)
-        pair = counts.pairs[by]
-        pair.requests[served.status] += 1
-        pair.seconds.observe(served.duration)
-        counts.overhead.observe(served.overhead)
+        endpoint, counts, attempts = served.endpoint, self._counts, served.attempts
+        straight = len(attempts) == 1 and attempts[0].endpoint is endpoint
+        if not straight:
+            self._attempted(attempts)
+        pair = counts.pairs[_NOWHERE if endpoint is None else (endpoint.model_id, endpoint.provider.slug)]
+        if straight:
+            _note(pair, attempts[0])
+        ends = pair.ends
+        ends.append((served.status, served.duration, served.overhead))
+        if len(ends) >= MANY:
+            pair.add_up()
         if served.grant is not None:
             self._budgets.served(served)
         for rescued in served.decision.rescues:
             counts.rescues[served.decision.plan.models[0], rescued.how, rescued.result] += 1
-        if len(served.attempts) > 1:
-            self._fell_back([outcome for outcome in served.attempts if not outcome.beaten])
+
+    def _attempted(self, attempts: Sequence[Outcome]) -> None:
+        for outcome in attempts:
+            endpoint = outcome.endpoint
+            pair = self._counts.pairs[endpoint.model_id, endpoint.provider.slug]
+            _note(pair, outcome)
+            if len(pair.tries) >= MANY:
+                pair.add_up()
+        self._fell_back([outcome for outcome in attempts if not outcome.beaten])
 
     def _fell_back(self, attempts: Sequence[Outcome]) -> None:
         for failed, then in pairwise(attempts):
@@ -123,17 +118,26 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+def _note(pair: Pair, outcome: Outcome) -> None:
+    error = outcome.error
+    label = "success" if error is None else outcome.label
+    pair.tries.append((label, outcome.first_token, outcome.usage, outcome.cost))
+    if outcome.hedged:
+        pair.hedges["lost" if outcome.beaten else "won" if error is None else "failed"] += 1
+
+
 class _Counts(Collector):
     """What attempts and requests came to, told in Prometheus' terms when it is scraped."""
 
     def __init__(self) -> None:
-        self.pairs = Pairs()
+        self.overhead = Buckets(OVERHEAD)
+        self.pairs = Pairs(self.overhead)
         self.fallbacks: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self.rescues: defaultdict[tuple[str, ...], int] = defaultdict(int)
-        self.overhead = Buckets(OVERHEAD)
         self._created = time.time()
 
     def collect(self) -> Iterable[Metric]:
+        self.pairs.add_up()
         yield from self._counters()
         yield from self._histograms()
 

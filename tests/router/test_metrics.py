@@ -18,7 +18,7 @@ from router.metrics import Metrics
 from router.outcome import Outcome
 from router.request import Request
 from router.served import Served
-from router.tally import SECONDS
+from router.tally import MANY, SECONDS
 from tests.router.fakes import World, ask, offer, world
 
 
@@ -81,6 +81,32 @@ def test_costs_are_added_up_exactly(scene: Scene) -> None:
     for _ in range(10):
         scene.request(scene.attempt("a", usage=Usage(prompt=1), cost=Decimal("0.1")))
     assert scene.lines("turnout_cost_usd_total") == ['turnout_cost_usd_total{model="acme/one",provider="a"} 1.0']
+
+
+def test_however_many_come_between_scrapes_all_are_counted_and_few_are_kept(scene: Scene) -> None:
+    number = 2 * MANY + 3
+    for place in range(number):
+        usage = None if place % 2 else Usage(prompt=place, cached=1, completion=2)
+        cost = Decimal("0.5") if usage else Decimal(0)
+        scene.request(scene.attempt("a", first_token=0.3, usage=usage, cost=cost), duration=place / 100)
+    (pair,) = scene.metrics._counts.pairs.values()
+    assert len(pair.tries) < MANY
+    assert len(pair.ends) < MANY
+    totals = {line.split("{")[0]: line.rsplit(" ", 1)[1] for line in scene.lines("turnout_requests_total")}
+    assert totals == {"turnout_requests_total": f"{number}.0"}
+    (cost_told,) = scene.lines("turnout_cost_usd_total")
+    used = range(0, number, 2)
+    assert cost_told.endswith(f" {len(used) / 2}")
+    tokens = scene.lines("turnout_tokens_total")
+    assert {line.split('kind="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1]) for line in tokens} == {
+        "prompt": sum(used),
+        "cached": len(used),
+        "completion": 2 * len(used),
+    }
+    told = scene.lines("turnout_request_seconds_bucket")
+    within = {line.split('le="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1]) for line in told}
+    assert within["1.0"] == 101
+    assert within["+Inf"] == number
 
 
 def test_attempts_are_counted_by_outcome_and_only_answers_have_a_first_token(scene: Scene) -> None:
