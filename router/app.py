@@ -96,7 +96,8 @@ class Gateway:
             learned=learning.of,
         )
         self.metrics = Metrics(self.health, lambda: self.core.in_flight, self.store.status)
-        observers += [self.metrics, Recorder(self.writer)]
+        self.recorder = Recorder(self.writer)
+        observers += [self.metrics, self.recorder]
         self._traces = traces.from_environment(release(), self._base_url)
         if self._traces is not None:
             observers.append(self._traces)

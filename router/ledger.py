@@ -1,10 +1,11 @@
-"""One row a request for the ledger: an observer that writes down what was served."""
+"""One row a request, for the ledger and the log: an observer that writes down what was served."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from itertools import repeat
+from typing import NamedTuple, Protocol
 
 from providers.usage import Usage, total
 from router import recorded
@@ -18,7 +19,19 @@ LONGEST = 500
 """Characters of a header that are kept."""
 _NOTHING = Usage()
 _NOBODY = (None, None, None, None)
-_NO_ENDING = (None, None, 0.0)
+
+
+class _NoAttempt(NamedTuple):
+    """What a row tells of the last attempt, where there was none."""
+
+    first_token: None = None
+    usage: None = None
+    estimated: bool = False
+    finish_reason: None = None
+    duration: float = 0.0
+
+
+_NONE = _NoAttempt()
 
 
 class Writer(Protocol):
@@ -31,11 +44,14 @@ class Recorder:
     """Writes one row a request."""
 
     def __init__(self, writer: Writer, wall: Callable[[], float] = time.time) -> None:
-        self._writer = writer
+        self.writers = [writer]
+        """Whoever is given the rows; more may be added."""
         self._wall = wall
 
     def served(self, served: Served) -> None:
-        self._writer.add(row(served, self._wall()))
+        made = row(served, self._wall())
+        for writer in self.writers:
+            writer.add(made)
 
 
 def row(served: Served, now: float) -> Row:
@@ -43,8 +59,10 @@ def row(served: Served, now: float) -> Row:
     request, decision, attempts = served.request, served.decision, served.attempts
     caller, ask, header = request.caller, decision.ask, request.headers.get
     model, provider, provider_name, tag = _NOBODY if served.endpoint is None else _names(served.endpoint)
-    finish_reason, first_token, generation = _ending(attempts[-1]) if attempts else _NO_ENDING
-    used, estimated = _used(attempts)
+    last = attempts[-1] if attempts else _NONE
+    first_token, used, estimated = last.first_token, last.usage or _NOTHING, last.estimated
+    if len(attempts) > 1:
+        used, estimated = _used(attempts)
     referer = header(b"http-referer") or header(b"referer")
     title = header(b"x-openrouter-title") or header(b"x-title")
     user_agent = header(b"user-agent")
@@ -63,11 +81,11 @@ def row(served: Served, now: float) -> Row:
         tag,
         ask.stream,
         served.status == CLIENT_LEFT,
-        finish_reason,
+        last.finish_reason,
         None,
         first_token,
         served.duration,
-        generation,
+        last.duration if first_token is None else max(0.0, last.duration - first_token),
         served.overhead,
         used.prompt,
         used.cached,
@@ -81,7 +99,7 @@ def row(served: Served, now: float) -> Row:
         _text(title) if title else None,
         _text(user_agent) if user_agent else None,
         ask.session,
-        tuple([_attempt(outcome, request.received) for outcome in attempts]),
+        tuple(map(_attempt, attempts, repeat(request.received))),
     )
 
 
@@ -90,16 +108,8 @@ def _names(endpoint: Endpoint) -> tuple[str, str, str, str]:
     return endpoint.model_id, provider.slug, provider.name, endpoint.tag
 
 
-def _ending(last: Outcome) -> tuple[str | None, float | None, float]:
-    """Why it ended, seconds to its first token and seconds since."""
-    first_token = last.first_token
-    return last.finish_reason, first_token, max(0.0, last.duration - (first_token or 0.0))
-
-
 def _used(attempts: Sequence[Outcome]) -> tuple[Usage, bool]:
-    """Tokens of all attempts, and whether any of them is estimated."""
-    if len(attempts) == 1:
-        return attempts[0].usage or _NOTHING, attempts[0].estimated
+    """Tokens of several attempts, and whether any of them is estimated."""
     used = total([outcome.usage for outcome in attempts if outcome.usage is not None])
     return used or _NOTHING, any([outcome.estimated for outcome in attempts])
 
@@ -110,18 +120,19 @@ def _text(header: bytes) -> str:
 
 def _attempt(outcome: Outcome, received: float) -> AttemptRow:
     error, endpoint = outcome.error, outcome.endpoint
+    provider = endpoint.provider
     return AttemptRow(
-        provider=endpoint.provider.slug,
-        name=endpoint.provider.name,
-        model=endpoint.model_id,
-        tag=endpoint.tag,
-        status=200 if error is None else error.upstream_status or outcome.upstream_status or error.status,
-        result=outcome.label,
-        error=None if error is None else error.message,
-        duration=outcome.duration,
-        first_token=outcome.first_token,
-        cost=outcome.cost,
-        started=round(outcome.started - received, 6),
-        hedged=outcome.hedged,
-        rescue=outcome.rescue,
+        provider.slug,
+        provider.name,
+        endpoint.model_id,
+        endpoint.tag,
+        200 if error is None else error.upstream_status or outcome.upstream_status or error.status,
+        "success" if error is None else outcome.label,
+        None if error is None else error.message,
+        outcome.duration,
+        outcome.first_token,
+        outcome.cost,
+        round(outcome.started - received, 6),
+        outcome.hedged,
+        outcome.rescue,
     )

@@ -1,4 +1,4 @@
-"""The log: one line of JSON a record, or readable colour on a terminal; and a line a request. An observer."""
+"""The log: one line of JSON a record, or readable colour on a terminal; and a line a request, made of its row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import msgspec
 
 from providers.splice import encode
-from router.served import Served
+from router.state.values import Row
 
 _COLOURS = {"DEBUG": "2", "INFO": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
@@ -59,50 +59,43 @@ class RequestLog:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._say = _sentence if self._stream.isatty() else _json
-        self._waiting: list[tuple[float, Served]] = []
+        self._waiting: list[tuple[float, Row]] = []
 
-    def served(self, served: Served) -> None:
+    def add(self, row: Row) -> None:
+        """Take the row of a request that just ended. Never waits."""
         if not self._waiting:
             asyncio.get_running_loop().call_later(EVERY, self.flush)
-        self._waiting.append((time.time(), served))
+        self._waiting.append((time.time(), row))
 
     def flush(self) -> None:
         """Write what is waiting."""
         if self._waiting:
-            lines = [self._say(line_of(when, served)) for when, served in self._waiting]
+            lines = [self._say(line_of(when, row)) for when, row in self._waiting]
             self._waiting.clear()
             self._stream.write("\n".join(lines) + "\n")
             self._stream.flush()
 
 
-def line_of(when: float, served: Served) -> Line:
+def line_of(when: float, row: Row) -> Line:
     """The line of a request that ended `when` (Unix time)."""
-    request, decision, endpoint, attempts = served.request, served.decision, served.endpoint, served.attempts
-    prompt = completion = 0
-    tried = []
-    for one in attempts:
-        tried.append(Tried(one.endpoint.tag, one.label, round(one.duration, 6)))
-        if one.usage is not None:
-            prompt += one.usage.prompt
-            completion += one.usage.completion
     return Line(
         when,
-        "warning" if served.status >= 500 else "info",
+        "warning" if row.status >= 500 else "info",
         "request",
-        request.generation,
-        served.status,
-        decision.plan.models[0][:200],
-        endpoint.model_id if endpoint else None,
-        endpoint.provider.slug if endpoint else None,
-        decision.ask.stream,
-        request.caller.name,
-        round(served.duration, 6),
-        round(served.overhead, 6),
-        attempts[-1].first_token if attempts else None,
-        prompt,
-        completion,
-        str(served.cost),
-        tried,
+        row.id,
+        row.status,
+        row.requested[:200],
+        row.model,
+        row.provider,
+        row.stream,
+        row.key_name or None,
+        round(row.duration, 6),
+        round(row.overhead, 6),
+        row.first_token,
+        row.prompt,
+        row.completion,
+        str(row.cost),
+        [Tried(one.tag, one.result, round(one.duration, 6)) for one in row.attempts],
     )
 
 

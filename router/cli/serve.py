@@ -277,7 +277,7 @@ async def _serve(loaded: Loaded, listening: Listening) -> str | None:
     if listening.folder is not None:
         gateway.siblings = Siblings(listening.folder, listening.serial, gateway.render)
     requests = logs.RequestLog()
-    gateway.observers.append(requests)
+    gateway.recorder.writers.append(requests)
     gc.collect()
     gc.freeze()
     config = server_config(gateway, loaded.settings.server, listening.host, listening.port)

@@ -38,7 +38,7 @@ async def test_a_request_is_one_line_of_json_with_its_decision_and_nothing_of_wh
     first.always(overloaded())
     second = await bench.box("openrouter")
     gateway = await bench.gateway([Offer(first, "first", "0.1"), Offer(second, "second", "9")])
-    gateway.gateway.observers.append(requests := logs.RequestLog(out))
+    gateway.gateway.recorder.writers.append(requests := logs.RequestLog(out))
     said = await complete(gateway, messages=[{"role": "user", "content": "a secret recipe"}])
     requests.flush()
     lines = [json.loads(line) for line in out.getvalue().strip().split("\n")]
@@ -53,7 +53,7 @@ async def test_a_request_is_one_line_of_json_with_its_decision_and_nothing_of_wh
 
 async def test_on_a_terminal_a_request_is_a_line_to_read(bench: Bench) -> None:
     gateway = await bench.gateway([Offer(await bench.box(), "first", "0.1")])
-    gateway.gateway.observers.append(requests := logs.RequestLog(out := Terminal()))
+    gateway.gateway.recorder.writers.append(requests := logs.RequestLog(out := Terminal()))
     said = await complete(gateway)
     requests.flush()
     assert out.getvalue().count("\n") == 1
