@@ -78,7 +78,7 @@ CASES = (
     Case("steady", "a short question", 64, _SMALL, rate=200.0),
     Case("prompt", "a prompt of 200 kB", 8, _prompt(200_000)),
     Case("turns", "a conversation of 300 turns", 8, _TURNS),
-    Case("stream", f"a stream of {EVENTS} events", 32, _SMALL, streamed=True, main=True),
+    Case("stream", f"a stream of {EVENTS} events", 32, _SMALL, streamed=True),
 )
 
 SIZES = tuple(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds an answer may take."""
 
 

@@ -16,14 +16,14 @@ from tests.bench.effort import Effort
 from tests.bench.gateways import TensorZero
 from tests.bench.hold import Hold
 from tests.bench.load import Load, Round, run
-from tests.bench.peers import Bare, Direct, Peer, Started, Turnout
+from tests.bench.peers import Bare, Direct, Peer, PlainTurnout, Started, Turnout
 from tests.bench.planning import PlanningRow
 from tests.bench.rig import Bench, Rig, sandbox
 from tests.bench.rows import HoldRow, LoadRow, SlowRow, StartRow
 from tests.bench.slow import Held
 
 Tell = Callable[[str], None]
-EVERY_ROUND = frozenset((Direct.name, Bare.name, Turnout.name, TensorZero.name))
+EVERY_ROUND = frozenset((Direct.name, Bare.name, Turnout.name, PlainTurnout.name, TensorZero.name))
 """Whom the aims are about in every case; the others have fewer rounds where no aim is about them."""
 
 

@@ -23,8 +23,8 @@ sees it. With one connection "added" is what the peer itself adds; with more it 
 kept busy. Other gateways run as their makers ship them, one process on the same core: one model at the same upstream,
 their log at errors only, nothing stored, no retries; this gateway with keys, four endpoints, its ledger and metrics.
 Small questions beside large prompts name a model that nobody serves: each gateway answers them itself, so that what
-waits is its own loop. Peers beside direct, bare, turnout and tensorzero have fewer rounds in most tables. A Python
-built without optimisations is slower, and so are turnout, bare and LiteLLM, which share it."""
+waits is its own loop. Peers that are there only to be seen have fewer rounds. A Python built without optimisations is
+slower, and so are turnout, bare and LiteLLM, which share it."""
 
 
 @dataclass(slots=True)
