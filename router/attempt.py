@@ -327,6 +327,7 @@ class Attempt:
 
     def _outcome(self, error: ProviderError | None) -> Outcome:
         source = self._source
+        reason = source.finish_reason if source is not None else None
         usage = source.usage if source is not None else None
         produced = source.produced if source is not None else 0
         if error is not None and produced == 0:
@@ -346,9 +347,10 @@ class Attempt:
             usage=usage,
             estimated=estimated,
             cost=self.endpoint.rates.cost(usage) if usage is not None else Decimal(0),
-            finish_reason=source.finish_reason if source is not None else None,
+            finish_reason=reason,
             upstream_status=self._response.status if self._response is not None else None,
             thoughts=source.thoughts if source is not None and error is None else (),
+            malformed=source.malformed if reason == "tool_calls" and error is None and source is not None else None,
             hedged=self._hedged,
             rescue=self._way.how if self._way is not None else None,
         )

@@ -38,6 +38,8 @@ class Standing(Struct, frozen=True, gc=False):
     """Output tokens a second over five minutes, waiting included."""
     cached: float = 0.0
     """Share of its prompts' tokens that it had in its cache, over half an hour."""
+    malformed: float = 0.0
+    """Share of the answers calling tools whose arguments were malformed, over half an hour."""
     troubled: bool = False
     """It is out of the plan or goes back in its order; follows from the others."""
 
@@ -88,6 +90,8 @@ class Facts:
     throughput: Samples = field(default_factory=lambda: Samples(more_is_better=True))
     prompts: Window = field(default_factory=lambda: Window(60, 30))
     """Half an hour of prompt tokens: "good" are those that were cached."""
+    calls: Window = field(default_factory=lambda: Window(60, 30))
+    """Half an hour of answers that called tools: "bad" are those with malformed arguments."""
     judged: Standing = field(default_factory=Standing)
     judged_at: int = -1
     """The second in which `judged` was made; -1: something happened since."""
@@ -122,6 +126,12 @@ class Facts:
         self.successes += 1
         if self.judged.troubled or self.judged.error_rate:
             # What stands well stands no better for it, and figures of speed may be a second old.
+            self.judged_at, self.clear_until = -1, 0.0
+
+    def called(self, now: float, malformed: bool) -> None:
+        """An answer of this process called tools."""
+        self.calls.add(now, not malformed, malformed)
+        if malformed:
             self.judged_at, self.clear_until = -1, 0.0
 
     def failed(self, now: float) -> None:

@@ -211,6 +211,8 @@ class Health:
             cached = min(usage.cached, usage.prompt)
             facts.cached += cached
             facts.uncached += usage.prompt - cached
+        if outcome.malformed is not None:
+            facts.called(now, outcome.malformed)
 
     def _alive(self, ticket: Ticket, facts: Facts, decides: bool) -> None:
         if decides or facts.ejected_until is None:

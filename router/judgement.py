@@ -32,6 +32,8 @@ def judged(facts: Facts, rules: Thresholds, now: float) -> Standing:
             tier = Tier.DEGRADED
     prompts = facts.prompts
     prompts.advance(now)
+    facts.calls.advance(now)
+    called_badly = facts.calls.bad
     # A failure or two of an endpoint hardly used must not price it out: at least ten are assumed.
     return Standing(
         outage=outage,
@@ -40,6 +42,7 @@ def judged(facts: Facts, rules: Thresholds, now: float) -> Standing:
         latency=facts.latency.spread(now, 300),
         throughput=facts.throughput.spread(now, 300),
         cached=prompts.good / (prompts.good + prompts.bad + UNCACHED),
+        malformed=called_badly / max(facts.calls.good + called_badly, 10),
     )
 
 

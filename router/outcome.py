@@ -32,6 +32,8 @@ class Outcome(msgspec.Struct, frozen=True):
     finish_reason: str | None = None
     thoughts: tuple[Thought, ...] = ()
     """Reasoning worth remembering: what came before tool calls, and signed blocks."""
+    malformed: bool | None = None
+    """A tool call's arguments are no JSON object. None: it called no tools, or did not answer whole."""
     upstream_status: int | None = None
     hedged: bool = False
     """It was started beside one that was slow to begin."""

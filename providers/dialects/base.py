@@ -95,6 +95,12 @@ class Whole(Protocol):
         """The reasoning worth remembering, one a choice; complete once the answer is. () for most answers."""
         ...
 
+    @property
+    def malformed(self) -> bool | None:
+        """Whether the arguments of a tool call are no JSON object. None: no tools were called, or the answer was
+        cut off; known once it is complete."""
+        ...
+
     def render(self, tail: Tail) -> bytes:
         """The client's JSON."""
         ...
@@ -146,6 +152,12 @@ class StreamReader(Protocol):
     @property
     def thoughts(self) -> tuple[Thought, ...]:
         """The reasoning worth remembering, one a choice; complete once the answer is. () for most answers."""
+        ...
+
+    @property
+    def malformed(self) -> bool | None:
+        """Whether the arguments of a tool call are no JSON object. None: no tools were called, or the answer was
+        cut off; known once it is complete."""
         ...
 
     def feed(self, data: bytes) -> bytes:

@@ -54,7 +54,6 @@ class ChoiceStream:
     """The state of one choice of a stream."""
 
     __slots__ = (
-        "_calls",
         "_exclude",
         "_head",
         "_native",
@@ -62,6 +61,7 @@ class ChoiceStream:
         "_profile",
         "_reason",
         "_rest",
+        "calls",
         "extract",
         "memory",
         "said",
@@ -82,7 +82,7 @@ class ChoiceStream:
         self._reason: str | None = None
         self._native = _NULL
         self._rest: dict[str, bytes] = {}
-        self._calls = CallStream()
+        self.calls = CallStream()
         self.text = 0
         """Bytes of text and reasoning so far."""
         self.said = False
@@ -93,17 +93,22 @@ class ChoiceStream:
     @property
     def produced(self) -> int:
         """Bytes of text, reasoning and tool arguments so far."""
-        return self.text + self._calls.produced
+        return self.text + self.calls.produced
 
     @property
     def finish_reason(self) -> str | None:
         """OpenAI's name; `stop` is `tool_calls` where tools were called."""
-        return "tool_calls" if self._reason == "stop" and self._calls.count else self._reason
+        return "tool_calls" if self._reason == "stop" and self.calls.count else self._reason
+
+    @property
+    def malformed(self) -> bool | None:
+        """Whether a call's arguments are; None: nothing was called, or the answer was cut off."""
+        return self.calls.malformed if self.finish_reason == "tool_calls" else None
 
     @property
     def thought(self) -> Thought | None:
         """What is worth remembering of its reasoning."""
-        return None if self.memory is None else self.memory.thought(self._calls.ids)
+        return None if self.memory is None else self.memory.thought(self.calls.ids)
 
     def take(self, choice: Mapping[str, bytes]) -> bytes | None:
         """The client's choice for an upstream's, or None where there is nothing to show yet. Raises ValueError."""
@@ -166,7 +171,7 @@ class ChoiceStream:
     def parts(self, raw: bytes) -> Parts | None:
         """A delta that brings one text and nothing else, without it; None for any other. Later ones that differ from
         it by their text alone become the same but for that text."""
-        if (call := self._calls.parts(raw)) is not None:
+        if (call := self.calls.parts(raw)) is not None:
             return Parts("arguments", call[0], call[2], [call[0], call[2]])
         members = members_of(raw)
         told = [name for name, value in members.items() if name != "role" and value not in EMPTY_VALUES]
@@ -181,7 +186,7 @@ class ChoiceStream:
     def _would_make(self, raw: bytes) -> bytes | None:
         """What a delta would become that brings no calls, once something was shown."""
         other = copy(self)
-        other.shown, other.memory, other._calls = True, None, CallStream()
+        other.shown, other.memory, other.calls = True, None, CallStream()
         return other._made(raw)
 
     def rest(self) -> bytes | None:
@@ -191,7 +196,7 @@ class ChoiceStream:
         return None if delta is None else self._head + delta + _END + b"}"
 
     def _made(self, raw: bytes) -> bytes | None:
-        if self.shown and self._calls.goes_on(raw):
+        if self.shown and self.calls.goes_on(raw):
             return raw
         members = members_of(raw)
         if self.shown and len(members) <= 2 and (usual := self._usual(raw, members)) is not None:
@@ -256,11 +261,11 @@ class ChoiceStream:
         calls = members.get("tool_calls", _NULL)
         if not calls.startswith(b"["):
             return False
-        fixed = None if calls == b"[]" else self._calls.delta(calls)
+        fixed = None if calls == b"[]" else self.calls.delta(calls)
         if fixed != calls:
             changes["tool_calls"] = fixed
         elif len(members) == 1:
-            self._calls.learn(calls)
+            self.calls.learn(calls)
         if fixed is not None:
             self.said = True
         return fixed is not None

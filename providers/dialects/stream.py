@@ -72,6 +72,12 @@ class Reader:
         thoughts = [choice.thought for choice in self._choices.values()]
         return tuple([thought for thought in thoughts if thought is not None])
 
+    @property
+    def malformed(self) -> bool | None:
+        """See `base.StreamReader`."""
+        told = [choice.malformed for choice in self._choices.values()]
+        return True if True in told else False if False in told else None
+
     def feed(self, data: bytes) -> bytes:
         """See `base.StreamReader`."""
         if self.ended:

@@ -10,6 +10,7 @@ import msgspec
 from providers.dialects.delta import ChoiceStream, further
 from providers.dialects.extracted import ExtractedDelta
 from providers.dialects.render import Chunks
+from providers.dialects.tools import CallStream
 from providers.edit import as_utf8
 from providers.reasoning import FIELDS
 from providers.reasoning_memory import Collector
@@ -55,8 +56,8 @@ class TextTemplate(msgspec.Struct, frozen=True, gc=False):
     pieces: list[bytes]
     """The client's event, split at the text."""
     choice: ChoiceStream
-    memory: Collector | None
-    """Where reasoning is remembered."""
+    memory: Collector | CallStream | None
+    """Where reasoning is remembered, and what a call is given."""
     extract: ExtractedDelta | None
     """What the text passes through."""
     field: str
@@ -180,7 +181,7 @@ class Templates:
         pieces = [template.before + first, *others]
         pieces[-1] += template.after
         choice, field = template.choice, parts.field
-        memory = choice.memory if field in FIELDS else None
+        memory = choice.memory if field in FIELDS else choice.calls if field == "arguments" else None
         extract = choice.extract if field != "arguments" else None
         text = TextTemplate(start, end, len(start) - 1, 1 - len(end), pieces, choice, memory, extract, field)
         self._texts = [text, *self._texts[: _MOST_TEXTS - 1]]

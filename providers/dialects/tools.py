@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 
+from providers.dialects.arguments import MOST_ARGUMENTS, is_malformed, is_object
 from providers.edit import as_string, changed, each_item, members_of, text_of
 from providers.reasoning import is_text
 from providers.splice import raw_items, value_of
@@ -51,13 +52,15 @@ def _whole_call(call: bytes) -> bytes:
 class _Call:
     """What was sent of one call so far."""
 
-    __slots__ = ("complete", "id", "index", "made_up", "named")
+    __slots__ = ("arguments", "complete", "id", "index", "made_up", "named")
 
     def __init__(self, index: bytes, id_: bytes | None) -> None:
         self.index = index
         self.made_up = not is_text(id_)
         self.id = new_id() if id_ is None or self.made_up else id_
         self.named = False
+        self.arguments: list[bytes] = []
+        """JSON strings."""
         self.complete = False
         """It was opened with its arguments whole: another name is another call."""
 
@@ -65,7 +68,7 @@ class _Call:
 class CallStream:
     """The tool calls of one choice of a stream."""
 
-    __slots__ = ("_by_id", "_by_index", "_last", "_usual", "count", "produced")
+    __slots__ = ("_by_id", "_by_index", "_going", "_last", "_size", "_usual", "count", "produced")
 
     def __init__(self) -> None:
         self._by_index: dict[bytes, _Call] = {}
@@ -73,6 +76,10 @@ class CallStream:
         self._last: _Call | None = None
         self._usual = b""
         """How a delta begins that only goes on with the arguments of the call that the last one went on with."""
+        self._going: _Call | None = None
+        """That call."""
+        self._size = 0
+        """Bytes of arguments, with their quotes."""
         self.count = 0
         """Calls opened so far."""
         self.produced = 0
@@ -82,6 +89,23 @@ class CallStream:
     def ids(self) -> tuple[str, ...]:
         """Of the calls so far, in order."""
         return tuple([text_of(call) for call in self._by_id])
+
+    @property
+    def malformed(self) -> bool | None:
+        """Whether some call's arguments are no JSON object; None: there are no calls, or too long ones."""
+        if not self.count or self._size > MOST_ARGUMENTS:
+            return None
+        return any([is_malformed(call.arguments) for call in self._by_id.values()])
+
+    def add(self, members: Mapping[str, bytes]) -> None:
+        """Arguments that go on with the call that the last delta went on with."""
+        if self._going is not None:
+            self._keep(self._going, members["arguments"])
+
+    def _keep(self, call: _Call, arguments: bytes) -> None:
+        self._size += len(arguments)
+        if self._size <= MOST_ARGUMENTS:
+            call.arguments.append(arguments)
 
     def goes_on(self, delta: bytes) -> bool:
         """Whether a delta is like the one that was learned but for its arguments, and so needs no change."""
@@ -95,6 +119,7 @@ class CallStream:
         except ValueError:
             return False
         self.produced += len(arguments) - 2
+        self.add({"arguments": arguments})
         return arguments != b'""'
 
     def parts(self, delta: bytes) -> tuple[bytes, bytes, bytes] | None:
@@ -107,7 +132,8 @@ class CallStream:
     def learn(self, calls: bytes) -> None:
         """Remember how the delta began that consists of these calls and needed no change."""
         found = _USUAL.match(calls)
-        known = found is not None and found[1] in self._by_index and calls.count(b"{") == calls.count(b"}") == 2
+        self._going = self._by_index.get(found[1]) if found is not None else None
+        known = self._going is not None and calls.count(b"{") == calls.count(b"}") == 2
         self._usual = b'{"tool_calls":' + found[0] if found is not None and known else b""
 
     def delta(self, calls: bytes) -> bytes | None:
@@ -174,7 +200,8 @@ class CallStream:
             changes["arguments"] = arguments = as_string(arguments)
         if arguments is not None:
             self.produced += len(arguments) - 2
-            call.complete = opens and _is_object(arguments)
+            self._keep(call, arguments)
+            call.complete = opens and _is_whole(arguments)
         return changes
 
 
@@ -203,12 +230,7 @@ def _says_something(members: Mapping[str, bytes], function: Mapping[str, bytes |
     return any(value not in (None, b'""') for value in function.values())
 
 
-def _is_object(arguments: bytes) -> bool:
-    """Whether the arguments came whole, in one delta."""
+def _is_whole(arguments: bytes) -> bool:
+    """Whether the arguments came in one delta."""
     text = text_of(arguments)
-    if not text.startswith("{") or not text.rstrip().endswith("}"):
-        return False
-    try:
-        return isinstance(value_of(text.encode()), dict)
-    except ValueError:
-        return False
+    return text.startswith("{") and text.rstrip().endswith("}") and is_object(text)

@@ -9,6 +9,7 @@ import msgspec
 
 from providers.classify import classify_in_band, tells_of_error
 from providers.dialects import extracted
+from providers.dialects.arguments import malformed_in
 from providers.dialects.assemble import assembled, is_stream
 from providers.dialects.base import Envelope, Extract, Tail, Usage
 from providers.dialects.choice import NO_CHOICES, Choice, RawMembers
@@ -60,6 +61,11 @@ class WholeAnswer:
                 self.thoughts += (thought,)
             made.append(choice.rendered(len(made), self._envelope))
         return made
+
+    @property
+    def malformed(self) -> bool | None:
+        """See `base.Whole`. Read only by who knows that tools were called: it costs another reading."""
+        return malformed_in(self._choices)
 
     def render(self, tail: Tail) -> bytes:
         """See `base.Whole`."""

@@ -1,6 +1,7 @@
 """Price traded against speed and reliability: the share of each endpoint, by one formula, and a draw by shares.
 
-    price  = expected cost × (1 + 8 × error rate); of a prompt as much is taken for cached as lately was there
+    price  = expected cost × (1 + 8 × error rate) × (1 + share of answers with malformed tool calls);
+             of a prompt as much is taken for cached as lately was there
     speed  = output tokens a second, waiting included; what little was measured is drawn towards a typical peer
     score  = price / speed ** SPEED_WORTH                              lower is better
     behind = score / best score                                        1 for the best
@@ -69,7 +70,9 @@ def _scores(candidates: Sequence[Candidate]) -> list[float]:
 
 
 def _price(candidate: Candidate) -> float:
-    return max(candidate.expected_cost, FREE) * (1 + ERROR_PENALTY * candidate.standing.error_rate)
+    standing = candidate.standing
+    cost = max(candidate.expected_cost, FREE)
+    return cost * (1 + ERROR_PENALTY * standing.error_rate) * (1 + standing.malformed)
 
 
 def _typical_speed(candidates: Sequence[Candidate]) -> float:

@@ -74,6 +74,10 @@ class Resumed:
         return self._reader.produced
 
     @property
+    def malformed(self) -> bool | None:
+        return self._reader.malformed
+
+    @property
     def thoughts(self) -> tuple[Thought, ...]:
         """The reasoning of the whole answer, under the ids that its client can bring back."""
         thoughts = self._reader.thoughts

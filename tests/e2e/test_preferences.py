@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from providers.sandbox import Sandbox, server_error
+from providers.sandbox import Answer, Sandbox, ToolCall, server_error
+from router.policy import REGISTRY, STRATEGIES, Candidate
 from tests.e2e.harness import MODEL, Bench, Offer, Running
 from tests.e2e.talk import Said, ask, complete, post
 
@@ -204,3 +206,33 @@ async def test_one_users_mistakes_do_not_move_a_providers_health(bench: Bench) -
     facts = health.facts(endpoint)
     assert (health.ratio(endpoint, 600), health.standing(endpoint).unavailable) == before == (1.0, None)
     assert (facts.failures, facts.ejections) == (0, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_provider_that_garbles_its_tool_calls_loses_its_place_in_the_balanced_draw_alone(
+    bench: Bench, stream: bool
+) -> None:
+    garbling, dearer = await bench.box("openai"), await bench.box("openai")
+    offers = [Offer(box, name, price, {"supports": ["tools"]}) for box, name, price in
+              ((garbling, "garbling", "1"), (dearer, "dearer", "1.4"))]  # fmt: skip
+    gateway = await bench.gateway(offers)
+    core = gateway.gateway.core
+    endpoints = core.setup.catalogue.models[MODEL].endpoints
+
+    def first(strategy: str) -> str:
+        # How fast they were on this machine is not the question.
+        standings = [msgspec.structs.replace(one, throughput=None) for one in core.health.standings(endpoints)]
+        candidates = [Candidate(endpoint, standing, float(offer.price)) for endpoint, standing, offer in
+                      zip(endpoints, standings, offers, strict=True)]  # fmt: skip
+        chances = REGISTRY[STRATEGIES[strategy]].chances(candidates)
+        return candidates[chances.index(max(chances))].endpoint.tag
+
+    assert first("balanced") == first("price") == "garbling"
+    garbling.always(Answer(tool_calls=(ToolCall("f", '{"city": "Zü'),)))
+    dearer.always(Answer(tool_calls=(ToolCall("f", '{"city": "Zürich"}'),)))
+    for offer in offers:
+        for _ in range(10):
+            said = await complete(gateway, stream=stream, tools=TOOLS, provider={"only": [offer.slug]})
+            assert said.status == 200, said.body
+    assert [one.malformed for one in core.health.standings(endpoints)] == [1.0, 0.0]
+    assert (first("balanced"), first("price")) == ("dearer", "garbling")

@@ -227,6 +227,7 @@ class FakeReader:
         self.finish_reason: str | None = None
         self.produced = 0
         self.thoughts: tuple[Thought, ...] = ()
+        self.malformed: bool | None = None
 
     def feed(self, data: bytes) -> bytes:
         out = b""
@@ -262,6 +263,7 @@ class FakeWhole:
     finish_reason: str | None = "stop"
     produced: int = 20
     thoughts: tuple[Thought, ...] = ()
+    malformed: bool | None = None
 
     def render(self, tail: Tail) -> bytes:
         return self.data

@@ -64,6 +64,13 @@ def test_more_errors_are_never_more(some: list[Candidate], errors: float) -> Non
     assert POLICY.chances(worse)[0] <= POLICY.chances(some)[0] * (1 + 1e-9)
 
 
+@given(several, st.floats(0, 1))
+def test_more_malformed_tool_calls_are_never_more(some: list[Candidate], share: float) -> None:
+    first = some[0]
+    worse = [replace(first, standing=replace(first.standing, malformed=share)), *some[1:]]
+    assert POLICY.chances(worse)[0] <= POLICY.chances(some)[0] * (1 + 1e-9)
+
+
 @given(several, st.randoms(use_true_random=False))
 def test_the_order_of_the_catalogue_does_not_matter(some: list[Candidate], rng: Random) -> None:
     order = list(range(len(some)))
@@ -73,6 +80,15 @@ def test_the_order_of_the_catalogue_does_not_matter(some: list[Candidate], rng: 
 
 def test_one_percent_of_errors_counts_like_eight_percent_of_price() -> None:
     assert POLICY.chances([candidate(1.0, errors=0.01), candidate(1.08)]) == pytest.approx([0.5, 0.5])
+
+
+def test_one_malformed_answer_in_twenty_counts_like_five_percent_of_price() -> None:
+    garbling = Candidate(ENDPOINT, Standing(malformed=0.05), 1.0)
+    assert POLICY.chances([garbling, candidate(1.05)]) == pytest.approx([0.5, 0.5])
+    others = set(REGISTRY) - {"balanced"}
+    for name in others:
+        chances = REGISTRY[name].chances
+        assert chances([garbling, candidate(1.0)]) == chances([candidate(1.0), candidate(1.0)]), name
 
 
 def test_four_times_as_fast_is_worth_twice_the_price() -> None:

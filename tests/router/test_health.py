@@ -462,6 +462,26 @@ def test_how_much_of_its_prompts_an_endpoint_has_in_its_cache_is_measured_over_h
     assert share() == 0
 
 
+def test_malformed_tool_calls_are_counted_by_the_answer_over_half_an_hour() -> None:
+    book = Book()
+
+    def share() -> float:
+        return book.health.standing(book.x).malformed
+
+    book.settle(book.admit(), malformed=None)
+    assert share() == 0
+    book.settle(book.admit(), malformed=True)
+    assert share() == 0.1, "one of few is taken for one of ten, and at once"
+    for _ in range(19):
+        book.settle(book.admit(), malformed=False)
+    book.now += 1
+    assert share() == 1 / 20
+    book.settle(book.admit(book.y), ServerFault("x"), malformed=True)
+    assert book.health.standing(book.y).malformed == 0, "what broke is judged as broken"
+    book.now += 1_860
+    assert share() == 0
+
+
 def test_uptime_is_the_share_of_minutes_with_traffic_in_which_four_fifths_succeeded() -> None:
     book = Book(breaker_failures=10_000)
     book.now = 6_000.0
