@@ -59,7 +59,7 @@ def measured(only: frozenset[str], names: frozenset[str], effort: Effort, tell: 
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="About three minutes instead of about fifteen, and wider spreads.")
+@click.option("--quick", is_flag=True, help="About five minutes instead of about fifteen, and wider spreads.")
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="Only this case; may be repeated.")
 @click.option("--peer", multiple=True, type=click.Choice(list(REGISTRY)), help="Only this peer; may be repeated.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Also write every round here.")

@@ -14,7 +14,7 @@ class Effort:
 
     rounds: int
     few: int
-    """Rounds where fewer do: of peers that no aim is about, and of the others but in the main cases."""
+    """Rounds of peers that are there only to be seen: which are, is `measure.EVERY_ROUND` and `Case.main`."""
     seconds: float
     """Of load in a round; three times as long at a steady rate, for the sake of its p99."""
     warm_up: float

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from click.testing import CliRunner
 from rich.console import Console
 
+from tests.bench import __main__ as command
 from tests.bench import planning
 from tests.bench.__main__ import NAMES, measured
 from tests.bench.aims import of_catalogue, of_holds, of_load, of_sizes
@@ -191,6 +193,16 @@ def test_this_gateway_has_to_start() -> None:
 def test_only_a_wrong_answer_of_this_gateway_makes_the_run_fail() -> None:
     assert not Report({}, {}, load=[row("litellm", 1, errors=("it broke",))]).failed
     assert Report({}, {}, load=[row("turnout", 1, errors=("it broke",))]).failed
+
+
+@pytest.mark.parametrize(("errors", "times"), [((), 1), (("it broke",), 0)])
+def test_only_a_sound_run_is_saved(errors: tuple[str, ...], times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[Report] = []
+    report = Report({}, {}, load=[row("turnout", 1, errors=errors)])
+    monkeypatch.setattr(command, "measured", lambda *_: report)
+    monkeypatch.setattr(command, "save_results", lambda report, effort: saved.append(report))
+    result = CliRunner().invoke(command.main, ["--save"])
+    assert (len(saved), result.exit_code) == (times, 1 - times)
 
 
 def test_results_are_saved_the_newest_first_and_name_no_path(tmp_path: Path) -> None:
