@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,16 +11,18 @@ from providers.splice import JsonObject
 PLAIN_ROLES = frozenset(("system", "user", "assistant"))
 
 
-class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class PlainMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A message with a role of PLAIN_ROLES, perhaps a content, and nothing else: no calls, no reasoning."""
+
     role: Literal["system", "user", "assistant"]
-    content: msgspec.Raw = msgspec.Raw(b"null")
+    content: Any = None
 
 
-_decode = msgspec.json.Decoder(list[_Message]).decode
+_decode = msgspec.json.Decoder(list[PlainMessage]).decode
 
 
 def is_plain(body: JsonObject) -> bool:
-    """Whether each message has a role of PLAIN_ROLES, perhaps a content, and nothing else: no calls, no reasoning.
+    """Whether each message is a PlainMessage.
 
     One pass in C, where a search for each of their names would be many; remembered with the body.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -12,13 +12,17 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from config.preferences import Preferences
-from providers.splice import NULL, JsonObject, nested_deeper_than, value_of
-from router.conversation import Message, Reading
+from providers.conversation import PlainMessage
+from providers.splice import NULL, JsonObject, items_in, nested_deeper_than, value_of
+from router.conversation import Message, Opening, Reading, opening, text_of
 from router.errors import BadRequest
-from router.tokens import Estimate, estimate, measured
+from router.tokens import Estimate, counted, estimate, measured
 
 MAX_KEYS = 1_000
 MAX_DEPTH = 200
+TOO_DEEP = f"The body nests arrays and objects more than {MAX_DEPTH} deep."
+SHORT = 4_096
+"""Bytes of a body in which brackets are counted wherever they are."""
 MAX_FALLBACK_MODELS = 3
 MAX_COUNT = 2**31 - 1
 MOST_REMEMBERED = 1_000
@@ -100,13 +104,22 @@ class _Fields(Struct):
 _Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)]
 
 
-class _Usual(_Fields, kw_only=True):
-    """What nearly every request is; any other is read as `_Any`."""
-
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+class _Counted(_Fields, kw_only=True):
     max_tokens: _Count | None = None
     max_completion_tokens: _Count | None = None
     n: _Count | None = None
+
+
+class _Plain(_Counted, kw_only=True):
+    """What most requests are; any other is read as `_Usual`."""
+
+    messages: Annotated[list[PlainMessage], msgspec.Meta(min_length=1)]
+
+
+class _Usual(_Counted, kw_only=True):
+    """What nearly all others are; what is left is read as `_Any`."""
+
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
 
 
 class _Any(_Fields):
@@ -115,6 +128,7 @@ class _Any(_Fields):
     messages: list[_Role] | None = None
 
 
+_decode_plain = msgspec.json.Decoder(_Plain).decode
 _decode_usual = msgspec.json.Decoder(_Usual).decode
 _decode_any = msgspec.json.Decoder(_Any).decode
 _AT = re.compile(r" - at `\$\.?(.*?)`$")
@@ -144,38 +158,73 @@ class Ask(Struct, frozen=True, eq=False, gc=False):
     usage_chunk: bool = False
     exclude_reasoning: bool = False
     session: str | None = None
+    opening: Opening | None = None
+    """What the conversation is known by; None where it has a session for that."""
+
+
+class _Read(Struct, gc=False):
+    """What is found by going through the messages."""
+
+    fields: _Fields
+    prompt: Estimate
+    messages: Sequence[_Message | PlainMessage]
+    kinds: Collection[str] = ()
 
 
 def parse(data: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """Read a request's body. Raises BadRequest, with the faulty member's path in `param`."""
     body = _object(data)
     values = body.values
-    fields: _Fields
-    kinds: Collection[str] = ()
-    try:
-        fields = usual = _decode_usual(body.data)
-        reading = Reading(usual.messages)
-        prompt, kinds = measured(reading, values.get("tools", b"")), reading.kinds
-    except (ValueError, RecursionError):
-        fields = _unusual(body.data)
-        prompt = estimate(values["messages"], values.get("tools", b""))
+    read = _plain(body) or _other(body)
+    fields = read.fields
     header, reasoning, options = headers.get(b"x-session-id"), fields.reasoning, fields.stream_options
     preferences, unknown = _preferences(values["provider"]) if fields.provider else _NONE_SAID
+    session = fields.session_id or (header.decode("latin-1") if header else fields.prompt_cache_key)
     return Ask(
         body=body,
         models=(fields.model,) if fields.model and fields.models is None else _models(fields),
-        prompt=prompt,
+        prompt=read.prompt,
         stream=fields.stream is True,
         named_fallbacks=fields.models is not None,
         max_tokens=fields.max_completion_tokens or fields.max_tokens,
         parameters=_parameters(values),
-        modalities=TEXT.union(kinds) if kinds else TEXT,
+        modalities=TEXT.union(read.kinds) if read.kinds else TEXT,
         preferences=preferences,
         unknown_preferences=unknown,
         usage_chunk=options is not None and options.include_usage is True,
         exclude_reasoning=fields.include_reasoning is False or (reasoning is not None and reasoning.exclude is True),
-        session=fields.session_id or (header.decode("latin-1") if header else fields.prompt_cache_key),
+        session=session,
+        opening=None if session else opening(read.messages),
     )
+
+
+def _plain(body: JsonObject) -> _Read | None:
+    """Most requests, read in one go; None where the messages are anything but texts."""
+    try:
+        fields = _decode_plain(body.data)
+    except (ValueError, RecursionError):
+        return None
+    body.plain = True
+    messages = fields.messages
+    text = text_of(messages)
+    if text is None:
+        return None
+    _check_depth(body, but="messages")
+    return _Read(fields, counted(text, len(messages), body.values.get("tools", b"")), messages)
+
+
+def _other(body: JsonObject) -> _Read:
+    _check_depth(body)
+    tools = body.values.get("tools", b"")
+    try:
+        usual = _decode_usual(body.data)
+        reading = Reading(usual.messages)
+        return _Read(usual, measured(reading, tools), usual.messages, reading.kinds)
+    except (ValueError, RecursionError):
+        fields, raw = _unusual(body.data), body.values["messages"]
+        items = zip(fields.messages or (), items_in(raw), strict=True)
+        messages = [_Message(role=one.role, content=bytes(item).decode("utf-8", "replace")) for one, item in items]
+        return _Read(fields, estimate(raw, tools), messages)
 
 
 def _parameters(values: Mapping[str, bytes]) -> frozenset[str]:
@@ -183,22 +232,31 @@ def _parameters(values: Mapping[str, bytes]) -> frozenset[str]:
     return frozenset([key for key in used if values[key] != NULL]) if NULL in values.values() else used
 
 
+def _check_depth(body: JsonObject, but: str | None = None) -> None:
+    """`but`: a member that is known to be flat; what is long beside it is not searched for brackets."""
+    if but is None or len(body.data) < SHORT or body.count > len(body.values):
+        deep = nested_deeper_than(body.data, MAX_DEPTH)
+    else:
+        deep = any([nested_deeper_than(value, MAX_DEPTH - 1) for key, value in body.values.items() if key != but])
+    if deep:
+        raise BadRequest(TOO_DEEP)
+
+
 def _object(data: bytes) -> JsonObject:
-    if nested_deeper_than(data, MAX_DEPTH):
-        raise BadRequest(f"The body nests arrays and objects more than {MAX_DEPTH} deep.")
     try:
         if not data.isascii():
             # What is only passed on is not read otherwise: a provider would refuse it, or worse, mend it.
             data.decode()
         body = JsonObject(data)
     except (ValueError, UnicodeError) as error:
-        raise BadRequest(f"The body is not a JSON object: {error}.") from None
+        deep = nested_deeper_than(data, MAX_DEPTH)
+        raise BadRequest(TOO_DEEP if deep else f"The body is not a JSON object: {error}.") from None
     if body.count > MAX_KEYS:
         raise BadRequest(f"The body has {body.count:,} top-level keys; {MAX_KEYS:,} is the most.")
     return body
 
 
-def _unusual(data: bytes) -> _Fields:
+def _unusual(data: bytes) -> _Any:
     try:
         fields = _decode_any(data)
     except (ValueError, UnicodeError, RecursionError) as error:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha1
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
+from msgspec.json import encode
+
+from providers.conversation import PlainMessage
 
 KINDS = {
     "image_url": "image",
@@ -18,9 +23,14 @@ KINDS = {
 """Modalities by the types of parts."""
 
 
+INSTRUCTIONS = ("system", "developer")
+"""Roles of the messages that come before a conversation."""
+
+
 class Message(Struct, gc=False):
     """What of a message is looked at, whatever it is."""
 
+    role: Any = None
     content: Any = None
     tool_calls: Any = None
     reasoning: Any = None
@@ -28,12 +38,49 @@ class Message(Struct, gc=False):
     reasoning_details: Any = None
 
 
+class Opening(Struct, frozen=True, gc=False):
+    """What a conversation is known by from its first request to its last."""
+
+    digest: str
+    """Of the first message of INSTRUCTIONS and the first other one."""
+    goes_on: bool
+    """There are more messages: it may have begun before this request."""
+
+
+def opening(messages: Sequence[Message | PlainMessage]) -> Opening:
+    """The opening of messages of which there is one at least, by their roles and contents."""
+    made = sha1(usedforsecurity=False)
+    instructed = False
+    for index, message in enumerate(messages):
+        own = message.role in INSTRUCTIONS
+        if not (own and instructed):
+            content = message.content
+            spelled = content.encode() if type(content) is str else encode(content)
+            made.update(f"{message.role} {len(spelled)}:".encode())
+            made.update(spelled)
+        instructed = True
+        if not own:
+            return Opening(made.hexdigest(), index + 1 < len(messages))
+    return Opening(made.hexdigest(), False)
+
+
+_CONTENT = attrgetter("content")
+
+
+def text_of(messages: Sequence[PlainMessage]) -> str | None:
+    """Their contents, one a line; None where any is no string."""
+    try:
+        return "\n".join(map(_CONTENT, messages))
+    except TypeError:
+        return None
+
+
 class Reading:
     """What a chat template shows the model of some messages: their text; parts that are none are counted."""
 
     __slots__ = ("count", "kinds", "media", "texts")
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    def __init__(self, messages: Sequence[Message | PlainMessage]) -> None:
         """Never raises: what has an unknown shape is passed by."""
         self.texts: list[str] = []
         """Contents, tool calls, and reasoning once."""
@@ -49,6 +96,8 @@ class Reading:
                 add(content)
             elif content is not None:
                 self._parts(content)
+            if isinstance(message, PlainMessage):
+                continue
             if message.tool_calls is not None:
                 self._calls(message.tool_calls)
             if message.reasoning is not None or message.reasoning_content is not None or message.reasoning_details:

@@ -7,7 +7,6 @@ from hashlib import blake2b
 
 import msgspec
 
-from providers.splice import each_raw_item
 from router.ask import Ask
 from router.catalogue import Endpoint
 from router.outcome import Outcome
@@ -68,35 +67,9 @@ def _stuck(conversation: str, found: str) -> Stuck:
 
 
 def _conversation(ask: Ask, request: Request) -> tuple[str, bool]:
-    """Account, model, and the session; without one the first system and the first other message. And whether it may
-    have begun before this request."""
-    parts = [request.caller.digest.encode(), ask.models[0].encode()]
-    goes_on = True
-    if ask.session:
-        parts.append(ask.session.encode("utf-8", "replace"))
-    else:
-        system, first, goes_on = _opening(ask.body.values["messages"])
-        parts += (system, first)
-    made = blake2b(digest_size=16)
-    for part in parts:
-        made.update(b"%d:" % len(part) + part)
-    return made.hexdigest(), goes_on
-
-
-class _Message(msgspec.Struct, gc=False):
-    role: str
-
-
-_message = msgspec.json.Decoder(_Message).decode
-_INSTRUCTIONS = ("system", "developer")
-
-
-def _opening(messages: bytes) -> tuple[bytes, bytes, bool]:
-    """The first system and the first other message, each empty where there is none; whether there are more."""
-    system = b""
-    items = each_raw_item(messages)
-    for message in items:
-        if _message(message).role not in _INSTRUCTIONS:
-            return system, message, next(items, None) is not None
-        system = system or message
-    return system, b"", False
+    """Account, model, and the session; without one what the conversation opened with. And whether it may have begun
+    before this request."""
+    opening, model = ask.opening, ask.models[0]
+    known_by = f"session {ask.session}" if opening is None else f"opening {opening.digest}"
+    spelled = f"{request.caller.digest} {len(model)}:{model} {known_by}".encode("utf-8", "replace")
+    return blake2b(spelled, digest_size=16).hexdigest(), opening is None or opening.goes_on

@@ -18,9 +18,9 @@ IMAGE_TOKENS = 1_000
 PER_MESSAGE = 4
 """What a chat template puts around a message."""
 
-EXACT = 16_384
-"""Bytes of text that are looked at whole; of more, SLICES evenly spread pieces of SLICE bytes are."""
-SLICES, SLICE = 64, 256
+EXACT = 8_192
+"""Characters of text that are looked at whole; of more, SLICES evenly spread pieces of SLICE characters are."""
+SLICES, SLICE = 32, 256
 
 
 class Estimate(msgspec.Struct, frozen=True, gc=False):
@@ -57,11 +57,15 @@ def measured(reading: Reading, tools: bytes) -> Estimate:
     Counted is what a chat template shows the model: the text of every message, escapes undone, reasoning
     once, tool calls and tool schemas. Media parts count as IMAGE_TOKENS each, whatever their bytes.
     """
-    texts = reading.texts
+    return counted("\n".join(reading.texts), reading.count, tools, reading.media)
+
+
+def counted(text: str, messages: int, tools: bytes = b"", media: int = 0) -> Estimate:
+    """The same of so many messages whose text, one content a line, is known."""
     if tools:
-        texts = [*texts, _unescaped(tools)]
-    tokens = text_tokens("\n".join(texts)) + reading.count * PER_MESSAGE + reading.media * IMAGE_TOKENS
-    return Estimate(int(tokens) + 1, UNCERTAINTY, reading.media)
+        text = f"{text}\n{_unescaped(tools)}"
+    tokens = text_tokens(text) + messages * PER_MESSAGE + media * IMAGE_TOKENS
+    return Estimate(int(tokens) + 1, UNCERTAINTY, media)
 
 
 def _unescaped(tools: bytes) -> str:
@@ -123,7 +127,11 @@ DeepSeek V4's and Mistral's Tekken, over 24 languages, code in 8, JSON, logs, nu
 
 def text_tokens(text: str) -> float:
     """Tokens of plain text, by its words, marks and characters of each script."""
-    data, scale = _sample(text.encode("utf-8", "surrogatepass"))
+    scale = 1.0
+    if len(text) > EXACT:
+        scale = len(text) / (SLICES * SLICE)
+        text = _sample(text)
+    data = text.encode("utf-8", "surrogatepass")
     # One letter a character: the bytes that continue one are dropped, the one that begins it tells its script.
     classes = data.translate(_CLASSES, _CONTINUATION)
     tokens = _ascii(b" " + classes)
@@ -132,19 +140,17 @@ def text_tokens(text: str) -> float:
     return tokens * scale
 
 
-def _sample(data: bytes) -> tuple[bytes, float]:
-    if len(data) <= EXACT:
-        return data, 1.0
-    step = (len(data) - SLICE) / (SLICES - 1)
-    pieces = [data[int(number * step) : int(number * step) + SLICE] for number in range(SLICES)]
-    return b"".join(pieces), len(data) / (SLICES * SLICE)
+def _sample(text: str) -> str:
+    step = (len(text) - SLICE) / (SLICES - 1)
+    starts = [int(number * step) for number in range(SLICES)]
+    return "".join([text[start : start + SLICE] for start in starts])
 
 
 def _ascii(classes: bytes) -> float:
     """Words begin after what is no letter and, in identifiers and base64, where a capital follows a small letter."""
     count = classes.count
     words = classes.translate(_WORDS)
-    starts = words.count(b" a") + words.count(b" A")
+    starts = words.lower().count(b" a")
     capitals = count(b"A")
     numbers = classes.translate(_NUMBERS).count(b" 0")
     return (
