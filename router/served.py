@@ -37,7 +37,7 @@ class Served:
             cost, upstream = sum([attempt.cost for attempt in attempts], Decimal(0)), _covered(attempts)
         self.cost = cost
         """USD by our prices, of all attempts."""
-        self.overhead = max(0.0, duration - upstream)
+        self.overhead = duration - upstream if duration > upstream else 0.0
         """The part of `duration` that no provider had the request."""
 
 

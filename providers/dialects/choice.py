@@ -63,10 +63,11 @@ class Choice:
         if memoryview(raw)[0] != _BRACE:
             raise BadAnswer("A choice in the provider's answer has no message.")
         message = members_in(raw)
-        if _is_plain(message):
+        content = message.get("content", _NULL)
+        if _is_plain(message, content):
             self._message: dict[str, bytes] | None = None
             self.says = True
-            self.produced = len(message["content"]) - 2
+            self.produced = len(content) - 2
         else:
             self._message = said = {name: bytes(value) for name, value in message.items()}
             self.says = is_text(said.get("content")) or any(
@@ -78,7 +79,7 @@ class Choice:
     def _reason(self) -> str:
         native = bytes(self._members.get("finish_reason", _NULL))
         reason = _spelled(self._profile).get(native) or _finish_reason(text_of(native), self._profile)
-        if reason != "stop" or self._message is None:
+        if self._message is None or reason != "stop":
             return reason
         return "tool_calls" if self._message.get("tool_calls", NULL) not in EMPTY_VALUES else reason
 
@@ -99,7 +100,7 @@ class Choice:
     def rendered(self, position: int, envelope: Envelope) -> msgspec.Raw:
         """What the client is shown. `position`: its index, where it tells none."""
         members = self._members
-        changes: dict[str, object] = {"finish_reason": self.finish_reason, "message": members["message"]}
+        changes: dict[str, object] = {"finish_reason": self.finish_reason}
         if self._message is not None:
             made = _made_right(bytes(members["message"]), self._message, self._profile, envelope)
             changes["message"] = msgspec.Raw(made)
@@ -120,9 +121,8 @@ def _finish_reason(native: str, profile: Profile) -> str:
     return profile.finish_reason(native if native != "null" else "")
 
 
-def _is_plain(message: RawMembers) -> bool:
+def _is_plain(message: RawMembers, content: msgspec.Raw) -> bool:
     """Whether a message says something in its text, and has nothing else that must be looked at."""
-    content = message.get("content", _NULL)
     return (
         len(content) > 2
         and memoryview(content)[0] == _QUOTE

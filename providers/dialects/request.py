@@ -57,7 +57,7 @@ def encode_request(call: Call, profile: Profile) -> bytes:
     if not _OF_REASONING.isdisjoint(body.values):
         asked, told = _reasoning(call, profile, known.rule)
         changes.update(told)
-    changes.update(_streaming(call, profile, _streams(call, profile, known.rule, asked)))
+    _say_streaming(changes, call, profile, _streams(call, profile, known.rule, asked))
     if not known.passes_plain or not is_plain(body):
         messages = body.get("messages")
         if messages is not None and (edited := history.sent(messages, call, profile)) is not messages:
@@ -114,8 +114,7 @@ def _streams(call: Call, profile: Profile, rule: Thinking, asked: Wish) -> bool:
     return not stopped and (asked.enabled is not False or call.reasoning_mandatory)
 
 
-def _streaming(call: Call, profile: Profile, stream: bool) -> Changes:
-    changes: Changes = {}
+def _say_streaming(changes: Changes, call: Call, profile: Profile, stream: bool) -> None:
     body = call.body
     if stream is not (body.values.get("stream") == b"true"):
         changes["stream"] = encode(stream)
@@ -123,7 +122,6 @@ def _streaming(call: Call, profile: Profile, stream: bool) -> Changes:
         changes["stream_options"] = _asking_for_usage(body.get("stream_options"))
     elif "stream_options" in body:
         changes["stream_options"] = None
-    return changes
 
 
 def _asking_for_usage(options: bytes | None) -> bytes:

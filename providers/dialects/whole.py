@@ -89,7 +89,8 @@ class WholeAnswer:
             stale.append("openrouter_metadata")
         if "error" in members:
             stale.append("error")
-        return restored(rewritten(self._body, members, changes, stale), self._stand_ins)
+        made = rewritten(self._body, members, changes, stale)
+        return restored(made, self._stand_ins) if self._stand_ins else made
 
 
 @lru_cache(maxsize=1024)
