@@ -49,19 +49,19 @@ class Opening(Struct, frozen=True, gc=False):
 
 def opening(messages: Sequence[Message | PlainMessage]) -> Opening:
     """The opening of messages of which there is one at least, by their roles and contents."""
-    made = sha1(usedforsecurity=False)
-    instructed = False
-    for index, message in enumerate(messages):
-        own = message.role in INSTRUCTIONS
-        if not (own and instructed):
-            content = message.content
-            spelled = content.encode() if type(content) is str else encode(content)
-            made.update(f"{message.role} {len(spelled)}:".encode())
-            made.update(spelled)
-        instructed = True
-        if not own:
-            return Opening(made.hexdigest(), index + 1 < len(messages))
-    return Opening(made.hexdigest(), False)
+    at, last = 0, len(messages) - 1
+    spelled = _spelled(messages[0])
+    while at < last and messages[at].role in INSTRUCTIONS:
+        at += 1
+    if at and messages[at].role not in INSTRUCTIONS:
+        spelled += _spelled(messages[at])
+    return Opening(sha1(spelled.encode(), usedforsecurity=False).hexdigest(), at < last)
+
+
+def _spelled(message: Message | PlainMessage) -> str:
+    content = message.content
+    text = content if type(content) is str else encode(content).decode()
+    return f"{message.role} {len(text)}:{text}"
 
 
 _CONTENT = attrgetter("content")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from math import log
-from operator import attrgetter
+from operator import attrgetter, truediv
 from random import Random
 
 from router.policy.base import Candidate
@@ -29,7 +30,7 @@ def weights(candidates: Sequence[Candidate]) -> list[float]:
         ]
     if min(costs, default=FREE) < FREE:
         costs = [max(cost, FREE) for cost in costs]
-    return [cost**-2 for cost in costs]
+    return list(map(pow, costs, repeat(-2)))
 
 
 class Weighted:
@@ -39,8 +40,7 @@ class Weighted:
 
     def chances(self, candidates: Sequence[Candidate]) -> list[float]:
         shares = weights(candidates)
-        total = sum(shares)
-        return [share / total for share in shares]
+        return list(map(truediv, shares, repeat(sum(shares))))
 
     def order(self, candidates: Sequence[Candidate], chances: Sequence[float], rng: Random) -> list[Candidate]:
         # A race of exponential clocks ends in the same order as one draw after another, and needs no sums, which

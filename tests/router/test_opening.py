@@ -47,6 +47,7 @@ def test_any_other_beginning_is_another_conversation() -> None:
         [SAID],
         [SEEN],
         [{**ASKED, "content": "Why?"}],
+        [{**ASKED, "content": 2**80}],
         [{**ASKED, "role": "assistant"}],
         [{**RULES, "role": "developer"}, ASKED],
         [{**ASKED, "content": "x" * 300_000}],
