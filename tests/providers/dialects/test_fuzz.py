@@ -9,6 +9,7 @@ import json
 import os
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,8 @@ INPUTS = int(os.environ.get("FUZZ_INPUTS", "20000"))
 BATCH = 100
 PROFILES = sorted(REGISTRY)
 EXTRACTS: tuple[Extract, ...] = ("think", "kimi_markers")
+
+pytestmark = pytest.mark.timeout(max(300, INPUTS // 100))
 
 
 @settings(max_examples=max(1, INPUTS // BATCH), deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -284,7 +285,8 @@ async def test_a_half_sent_head_is_closed_however_slowly_it_goes_on(
             await asyncio.sleep(0.01)
 
     trickling = asyncio.ensure_future(trickle())
-    assert await rest(talk) == b""
+    with contextlib.suppress(ConnectionResetError):  # where the last line crossed the end on its way
+        assert await rest(talk) == b""
     trickling.cancel()
 
 
