@@ -199,18 +199,20 @@ def parse(data: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def _plain(body: JsonObject) -> _Read | None:
-    """Most requests, read in one go; None where the messages are anything but texts."""
+    """Most requests, read in one go; None where a message is more than a content."""
     try:
         fields = _decode_plain(body.data)
     except (ValueError, RecursionError):
         return None
     body.plain = True
-    messages = fields.messages
+    messages, tools = fields.messages, body.values.get("tools", b"")
     text = text_of(messages)
-    if text is None:
-        return None
-    _check_depth(body, but="messages")
-    return _Read(fields, counted(text, len(messages), body.values.get("tools", b"")), messages)
+    if text is not None:
+        _check_depth(body, but="messages")
+        return _Read(fields, counted(text, len(messages), tools), messages)
+    _check_depth(body)
+    reading = Reading(messages)
+    return _Read(fields, measured(reading, tools), messages, reading.kinds)
 
 
 def _other(body: JsonObject) -> _Read:
