@@ -7,11 +7,12 @@ from copy import copy
 from typing import NamedTuple
 
 from providers.dialects.base import Envelope
+from providers.dialects.chunk import as_delta, more_of_choice
 from providers.dialects.content import flattened
 from providers.dialects.extracted import ExtractedDelta
 from providers.dialects.profile import Profile
 from providers.dialects.render import NEVER_NULL
-from providers.dialects.tools import CallStream, whole_calls
+from providers.dialects.tools import CallStream
 from providers.edit import changed, members_of, text_of
 from providers.reasoning import (
     CONTENT,
@@ -33,10 +34,10 @@ MOST_MEMBERS = 1_000
 _ASSISTANT = b'"assistant"'
 _NULL = b"null"
 _KNOWN = frozenset(("role", "content", "tool_calls", *FIELDS))
-_OURS = frozenset(("index", "delta", "finish_reason", "native_finish_reason", "usage", "error"))
 _TEXTS = ("content", CONTENT, PLAIN)
 _STAND_IN = b'"\\u0000 the text \\u0000"'
 _END = b',"finish_reason":null,"native_finish_reason":null'
+_CLOSED = _END + b"}"
 
 
 class Parts(NamedTuple):
@@ -115,9 +116,9 @@ class ChoiceStream:
         self._note_finish(choice)
         raw = choice.get("delta", _NULL)
         if raw == _NULL and not self.said:
-            raw = _as_delta(choice.get("message", _NULL))
+            raw = as_delta(choice.get("message", _NULL))
         delta = self.delta(raw) if raw != _NULL else None
-        rest = further(choice)
+        rest = more_of_choice(choice)
         if len(self._rest) > MOST_MEMBERS:
             raise ValueError("too many members")
         if "delta" not in choice:
@@ -134,6 +135,8 @@ class ChoiceStream:
 
     def around(self, rest: Mapping[str, bytes]) -> tuple[bytes, bytes]:
         """What stands before and after an unfinished delta; `rest` are the choice's further members."""
+        if not rest:
+            return self._head, _CLOSED
         more = b"".join([b"," + encode(key) + b":" + value for key, value in rest.items()])
         return self._head, _END + more + b"}"
 
@@ -193,7 +196,7 @@ class ChoiceStream:
         """A last choice with what was held back for fear of a marker; None: nothing was."""
         raw = self.extract.close() if self.extract is not None else None
         delta = None if raw is None else self._made(raw)
-        return None if delta is None else self._head + delta + _END + b"}"
+        return None if delta is None else self._head + delta + _CLOSED
 
     def _made(self, raw: bytes) -> bytes | None:
         if self.shown and self.calls.goes_on(raw):
@@ -201,7 +204,9 @@ class ChoiceStream:
         members = members_of(raw)
         if self.shown and len(members) <= 2 and (usual := self._usual(raw, members)) is not None:
             return usual
-        changes: dict[str, bytes | None] = {name: None for name in NEVER_NULL if members.get(name) == _NULL}
+        changes: dict[str, bytes | None] = {}
+        if _NULL in members.values():
+            changes = {name: None for name in NEVER_NULL if members.get(name) == _NULL}
         real = "content" in members and self._content(members, changes)
         if not members.keys().isdisjoint(FIELDS) and self._reasoning(members, changes):
             real = True
@@ -285,20 +290,6 @@ class ChoiceStream:
                 changes["role"] = None
         elif members.get("role") != _ASSISTANT:
             changes["role"] = _ASSISTANT
-
-
-def further(choice: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The members of a choice that are passed on as they are."""
-    return {key: value for key, value in choice.items() if key not in _OURS}
-
-
-def _as_delta(message: bytes) -> bytes:
-    """The message of a whole answer, or of one passed off as a chunk."""
-    if b'"tool_calls"' not in message:
-        return message
-    members = members_of(message)
-    calls = members.get("tool_calls", _NULL)
-    return changed(message, members, {"tool_calls": whole_calls(calls)} if calls.startswith(b"[") else {})
 
 
 def _length(members: Mapping[str, bytes]) -> int:

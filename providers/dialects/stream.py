@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from providers.classify import classify_in_band, tells_of_error
 from providers.dialects.base import Envelope, Tail, Usage
+from providers.dialects.chunk import index_of, more_of_chunk, usage_in
 from providers.dialects.delta import MOST_MEMBERS, ChoiceStream
 from providers.dialects.profile import Profile
-from providers.dialects.render import DONE, ERROR_CHOICE, OURS, Chunks
+from providers.dialects.render import DONE, ERROR_CHOICE, Chunks
 from providers.dialects.template import Templates
 from providers.edit import as_utf8, members_of, objects_of, text_of
 from providers.errors import BadAnswer, Broken, EmptyAnswer, ProviderError
@@ -24,9 +25,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MOST_CHOICES = 128
 
 _NULL = b"null"
-_DIGITS = 6
 _NO_ERROR = EMPTY_VALUES | {b"false"}
-_HANDLED = OURS | {"choices", "error"}
+_USAGE = frozenset(("usage", "x_groq"))
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
@@ -214,21 +214,21 @@ class Reader:
             return self._told(error)
         if tells_of_error(top):
             return self._told(data)
-        self._note_usage(top)
+        told = not top.keys().isdisjoint(_USAGE)
+        if told and (usage := usage_in(top)) is not None:
+            self._usage = usage
         raw_choices = top.get("choices", _NULL)
         choices = objects_of(raw_choices) if raw_choices != _NULL else []
         made = self._take_choices(choices)
-        more = {key: value for key, value in top.items() if key not in _HANDLED}
-        if more.get("system_fingerprint") == _NULL:
-            del more["system_fingerprint"]  # OpenRouter's TypeScript SDK refuses a chunk in which it is null
+        more = more_of_chunk(top)
         if not made:
             self._templates.hold(more)
             if len(self._held) > MOST_MEMBERS:
                 raise ValueError("too many members")
             return b""
         self.started = True
-        if len(choices) == 1 and top.get("usage", _NULL) == _NULL and "x_groq" not in top:
-            self._templates.learn(data, choices[0], self._choices[_index(choices[0], 0)], more)
+        if len(choices) == 1 and (not told or (top.get("usage", _NULL) == _NULL and "x_groq" not in top)):
+            self._templates.learn(data, choices[0], self._choices[index_of(choices[0], 0)], more)
         if self._held:
             more = {**self._held, **more}
             self._held.clear()
@@ -237,27 +237,21 @@ class Reader:
     def _take_choices(self, choices: list[dict[str, bytes]]) -> list[bytes]:
         taken: list[bytes] = []
         for position, choice in enumerate(choices):
-            index = _index(choice, position)
+            index = index_of(choice, position)
             state = self._choices.get(index)
             if state is None:
                 if len(self._choices) >= MOST_CHOICES:
                     raise ValueError("too many choices")
                 state = ChoiceStream(index, self._profile, self._envelope)
                 self._choices[index] = state
-            self._note_usage(choice)
+            if not choice.keys().isdisjoint(_USAGE) and (usage := usage_in(choice)) is not None:
+                self._usage = usage
             if (made := state.take(choice)) is not None:
                 taken.append(made)
             if state.finish_reason == "error":
                 self._told(choice.get("error") or encode({"code": text_of(choice["finish_reason"])}))
                 break
         return taken
-
-    def _note_usage(self, members: Mapping[str, bytes]) -> None:
-        usage = members.get("usage", _NULL)
-        if usage in EMPTY_VALUES and "x_groq" in members and members["x_groq"].startswith(b"{"):
-            usage = members_of(members["x_groq"]).get("usage", _NULL)
-        if usage.startswith(b"{") and usage != b"{}":
-            self._usage = usage
 
     def _told(self, error: bytes) -> bytes:
         """The provider itself says that it failed."""
@@ -297,11 +291,6 @@ class Reader:
         rests = [rest for choice in self._choices.values() if (rest := choice.rest()) is not None]
         self.started = self.started or bool(rests)
         return b"".join([self._chunks.plain(rest) for rest in rests])
-
-
-def _index(choice: Mapping[str, bytes], position: int) -> bytes:
-    index = choice.get("index", b"")
-    return index if index.isdigit() and len(index) <= _DIGITS else b"%d" % position
 
 
 def _number(index: bytes) -> int:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from providers.dialects.delta import ChoiceStream, further
+from providers.dialects.chunk import more_of_choice
+from providers.dialects.delta import ChoiceStream
 from providers.dialects.extracted import ExtractedDelta
 from providers.dialects.render import Chunks
 from providers.dialects.tools import CallStream
@@ -160,7 +161,7 @@ class Templates:
         if not raw or data.count(raw) != 1 or not data[:start].rstrip(b" ").endswith(_BEFORE_DELTA):
             return
         self._tries -= 1
-        rest = further(choice)
+        rest = more_of_choice(choice)
         before, after = self._chunks.around(stream.around(rest), more)
         self._template = Template(data[:start], data[start + len(raw) :], stream, before, after, rest, more)
         self._learn_text(raw, self._template)
