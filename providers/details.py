@@ -98,6 +98,14 @@ def identity(entry: Mapping[str, bytes]) -> str | None:
     return None
 
 
+def has_signature(details: bytes) -> bool:
+    """Whether a block of an array has a signature. Raises ValueError."""
+    if b'"signature"' not in details or not details.startswith(b"["):
+        return False
+    blocks = [members_of(raw) for raw in raw_items(details) if raw.startswith(b"{")]
+    return any(is_text(block.get("signature")) for block in blocks)
+
+
 def identities(details: bytes) -> list[str]:
     """Those of an array's signed blocks. Raises ValueError."""
     if not may_be_signed(details) or not details.startswith(b"["):

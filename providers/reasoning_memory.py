@@ -1,4 +1,4 @@
-"""What the gateway keeps of an answer's reasoning, for clients that send none back, and how it is found again.
+"""What the gateway keeps of an answer's reasoning, for clients that send less of it back, and how it is found again.
 
 A store maps a name to a text for an hour. Names are tool-call ids and identities of signed blocks (`block:…`); the
 text of the first is what `kept` made, that of the second the slug of the provider the block came from.
@@ -6,12 +6,13 @@ text of the first is what `kept` made, that of the second the slug of the provid
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from providers.details import identities, may_be_signed, merged
+from providers.details import has_signature, identities, may_be_signed, merged
 from providers.edit import members_of, text_of
 from providers.reasoning import CONTENT, DETAILS, EMPTY_VALUES, PLAIN, is_text, joined, text_of_details
 from providers.splice import encode
@@ -21,7 +22,8 @@ MOST_KEPT = 1024 * 1024
 """Bytes of reasoning of one message beyond which nothing is kept."""
 
 _CALLS = b'"tool_calls"'
-_NONE = msgspec.Raw(b"null")
+_NULL = b"null"
+_NONE = msgspec.Raw(_NULL)
 
 
 class Thought(NamedTuple):
@@ -87,11 +89,47 @@ def kept(thought: Thought, provider: str) -> str:
 
 
 class Kept(NamedTuple):
-    """What `kept` wrote, read again."""
+    """What `kept` wrote, read again, and held against what a client sends back.
+
+    Some keep the last piece of a stream alone. A text that is but the end of what was said is one of theirs: nobody
+    writes that by himself. Any other is the client's own, and stays.
+    """
 
     provider: str
     text: bytes | None
     details: bytes | None
+
+    def whole(self, sent: bytes) -> bytes:
+        """The text of which `sent` is but the end, else `sent`. JSON strings."""
+        if self.text is None or sent == self.text:
+            return sent
+        end, whole = text_of(sent), text_of(self.text)
+        return self.text if 0 < len(end) < len(whole) and whole.endswith(end) else sent
+
+    def lost(self, message: Mapping[str, bytes]) -> dict[str, bytes | None]:
+        """The members that give an assistant's message back what it lacks of this; none where a text of it is its
+        own. A list of no details is the client's wish, and stays."""
+        whole, sent = text_of(self.text or b""), message.get(DETAILS, _NULL)
+        said = {name: text_of(message.get(name, b"")) for name in (PLAIN, CONTENT)}
+        in_details = "" if sent in EMPTY_VALUES else text_of(text_of_details(sent))
+        if not (self._holds(sent) and all(whole.endswith(text) for text in (*said.values(), in_details))):
+            return {}
+        changes: dict[str, bytes | None] = {name: self.text for name, text in said.items() if text and text != whole}
+        if self.details is not None and (sent == _NULL or (in_details != whole and _is_piece(in_details, sent))):
+            changes[DETAILS] = self.details
+        return changes
+
+    def _holds(self, details: bytes) -> bool:
+        """Whether these can be a part of its own."""
+        if details in EMPTY_VALUES:
+            return True
+        return self.details is not None and set(identities(details)) <= set(identities(self.details))
+
+
+def _is_piece(text: str, details: bytes) -> bool:
+    """Whether details with this text, which is not all of it, are one delta's. Signatures come alone, at the end;
+    encrypted blocks are whole without a text."""
+    return bool(text) or has_signature(details)
 
 
 def read(record: str) -> Kept | None:
@@ -120,27 +158,48 @@ _messages = msgspec.json.Decoder(list[_Message]).decode
 _calls = msgspec.json.Decoder(list[_Call]).decode
 
 
-def asked_for(messages: bytes) -> tuple[str, ...]:
-    """The names a store should be asked for before a request with these messages (a JSON array) is sent: ids of
-    calls whose message brings no reasoning, and identities of signed blocks. () for most requests; never raises."""
+class Names(NamedTuple):
+    """What may be remembered of a conversation."""
+
+    missing: tuple[str, ...] = ()
+    """Ids of calls whose message brings no reasoning, and identities of signed blocks."""
+    brought: tuple[str, ...] = ()
+    """Ids of calls whose message brings reasoning, which may be but a part of what was said: worth a look, not a
+    wait. One that several messages have is not among them, nor in `missing`: whose reasoning it leads to is not known.
+    """
+
+
+NO_NAMES = Names()
+
+
+def asked_for(messages: bytes) -> Names:
+    """The names a store should be asked for before a request with these messages (a JSON array) is sent. NO_NAMES
+    for most requests; never raises."""
     if _CALLS not in messages and not may_be_signed(messages):
-        return ()
-    names: list[str] = []
+        return NO_NAMES
+    missing: list[str] = []
+    brought: list[str] = []
     try:
         for message in _messages(messages):
             if bytes(message.role) == b'"assistant"':
-                names += _names(message)
+                _name(message, missing, brought)
     except (ValueError, RecursionError):
-        return ()
-    return tuple(dict.fromkeys(names))
+        return NO_NAMES
+    absent, times = dict.fromkeys(missing), Counter(brought)
+    return Names(
+        tuple([name for name in absent if name not in times]),
+        tuple([name for name in times if times[name] == 1 and name not in absent]),
+    )
 
 
-def _names(message: _Message) -> list[str]:
-    details = bytes(message.reasoning_details)
+def _name(message: _Message, missing: list[str], brought: list[str]) -> None:
+    calls, details = call_ids(bytes(message.tool_calls)), bytes(message.reasoning_details)
     texts = (bytes(message.reasoning), bytes(message.reasoning_content), details)
     if any(text not in EMPTY_VALUES for text in texts):
-        return identities(details)
-    return call_ids(bytes(message.tool_calls))
+        brought += dict.fromkeys(calls)
+        missing += identities(details)
+    else:
+        missing += calls
 
 
 def call_ids(calls: bytes) -> list[str]:

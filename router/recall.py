@@ -1,4 +1,4 @@
-"""The memory of reasoning: kept from answers by tool-call id, handed to attempts whose request brings none back."""
+"""The memory of reasoning: kept from answers by tool-call id, handed to attempts whose request lacks some of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 import msgspec
 
 from providers.conversation import is_plain
-from providers.reasoning_memory import asked_for, kept
+from providers.reasoning_memory import NO_NAMES, asked_for, kept
 from router.ask import Ask
 from router.request import Request
 from router.served import Served
@@ -41,13 +41,13 @@ class Memory:
 
     def recall(self, ask: Ask, request: Request) -> Recalled:
         """From what this process knows, without waiting; NOTHING for most requests. Of what it does not know, others
-        are asked."""
-        names = () if is_plain(ask.body) else asked_for(ask.body.values["messages"])
-        if not names:
+        are asked where the request brings none."""
+        names = NO_NAMES if is_plain(ask.body) else asked_for(ask.body.values["messages"])
+        if names == NO_NAMES:
             return NOTHING
-        owner = request.caller.digest
-        found = {name: text for name in names if (text := self._store.known(owner, name)) is not None}
-        missing = tuple(name for name in names if name not in found)
+        owner, known = request.caller.digest, self._store.known
+        found = {name: text for some in names for name in some if (text := known(owner, name)) is not None}
+        missing = tuple([name for name in names.missing if name not in found])
         return _recalled(found, missing, self._store.ask(owner, missing) if missing else None)
 
     async def told(self, recalled: Recalled) -> Recalled:

@@ -35,7 +35,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     provider: str = ""
     """The provider's slug."""
     recalled: Mapping[str, str] = NOTHING
-    """What is remembered of tool calls whose messages bring no reasoning: by call id, see `reasoning_memory`."""
+    """What is remembered of the reasoning before tool calls: by call id, see `reasoning_memory`."""
     origins: Mapping[str, str] = NOTHING
     """Slugs of the providers that issued signed blocks: by identity, see `reasoning_memory`."""
 

@@ -12,7 +12,7 @@ from providers.dialects.base import Call
 from providers.dialects.profile import Profile
 from providers.edit import changed, members_of
 from providers.errors import InvalidRequest
-from providers.reasoning import CONTENT, DETAILS, EMPTY_VALUES, PLAIN, as_details, is_text, text_of
+from providers.reasoning import CONTENT, DETAILS, PLAIN, as_details, is_text, text_of
 from providers.reasoning_memory import Kept, call_ids, read
 from providers.splice import encode, raw_items
 
@@ -106,7 +106,8 @@ def _in_one_field(message: bytes, heard: _Heard, call: Call, profile: Profile) -
             return message
         return message[:-1] + b',"' + profile.reads.encode() + b'":' + wanted + b"}"
     own = fields.get(profile.reads or "")
-    wanted = _said(fields, profile) or _made_up(heard, call, profile)
+    said = _said(fields, profile)
+    wanted = _made_up(heard, call, profile) if said is None else _whole(said, heard, call)
     if own is not None and wanted is None and own.startswith(b'"'):
         wanted = own  # an empty one says that there was none
     changes: dict[str, bytes | None] = {name: None for name in fields if name != profile.reads}
@@ -136,6 +137,12 @@ def _said(fields: Mapping[str, bytes], profile: Profile) -> bytes | None:
     return text_of(fields)
 
 
+def _whole(said: bytes, heard: _Heard, call: Call) -> bytes:
+    """What a message brings, or all of it where that is but its end."""
+    remembered = _recalled(bytes(heard.tool_calls), call) if call.recalled else None
+    return said if remembered is None else remembered.whole(said)
+
+
 def _made_up(heard: _Heard, call: Call, profile: Profile) -> bytes | None:
     """For a message that calls tools and brings no reasoning: what is remembered, else the placeholder."""
     if profile.reads is None or heard.tool_calls is _ABSENT:
@@ -157,14 +164,14 @@ def _recalled(calls: bytes, call: Call) -> Kept | None:
 
 
 def _restored(message: bytes, heard: _Heard, call: Call) -> bytes:
-    """The blocks this provider itself sent before, where the client sends nothing at all back."""
-    calls = bytes(heard.tool_calls)
-    if heard.role != _ASSISTANT or calls in EMPTY_VALUES or _fields(heard):
+    """What this provider itself sent before, where the client sends none or not all of it back."""
+    if heard.role != _ASSISTANT or heard.tool_calls is _ABSENT:
         return message
-    remembered = _recalled(calls, call)
-    if remembered is None or remembered.details is None or remembered.provider != call.provider:
+    remembered = _recalled(bytes(heard.tool_calls), call)
+    if remembered is None or remembered.provider != call.provider:
         return message
-    return changed(message, members_of(message), {DETAILS: remembered.details})
+    members = members_of(message)
+    return changed(message, members, remembered.lost(members))
 
 
 def _without_foreign(message: bytes, heard: _Heard, call: Call) -> bytes:

@@ -31,48 +31,14 @@ class Known:
     ways: tuple[str, ...] = WAYS
     columns: tuple[str, ...] = ()
     """None named: all in which an answer is whole."""
-    but: tuple[str, ...] = ()
-    """Columns that are all right all the same."""
 
     def covers(self, client: str, column: str, way: str) -> bool:
         """Whether it is about this cell."""
-        there = column in self.columns if self.columns else column != CUT and column not in self.but
+        there = column in self.columns if self.columns else column != CUT
         return there and way in self.ways and client in {source.client for source in self.sources}
 
 
-_DETAILS_UNKNOWN = (
-    Source(
-        "pydantic-ai OpenAIChatModel",
-        "pydantic_ai/models/openai/_chat_model.py",
-        744,
-        "for field_name in (custom_field, 'reasoning', 'reasoning_content'):",
-    ),
-    *(
-        Source(
-            client,
-            "litellm/litellm_core_utils/llm_response_utils/convert_dict_to_response.py",
-            860,
-            'reasoning_content, content = extract_reasoning_content(choice["message"])',
-        )
-        for client in ("litellm openrouter/", "litellm openai/")
-    ),
-    Source(
-        "@ai-sdk/openai-compatible",
-        "@ai-sdk/openai-compatible/dist/index.mjs",
-        260,
-        "...reasoning.length > 0 ? { reasoning_content: reasoning } : {},",
-    ),
-)
-
 KNOWN = (
-    Known(
-        ("reasoning sent back",),
-        "`finalChatCompletion()` keeps only the last delta of a field that it does not know, so a fragment goes back;"
-        " its chunks have everything",
-        (Source("openai-node", "openai/lib/ChatCompletionStream.mjs", 343, "Object.assign(choice.message, rest);"),),
-        ways=("stream",),
-        but=("openrouter, encrypted", "mistral"),
-    ),
     Known(
         ("tool calls", "sent back"),
         "hands out, and sends back, parallel calls that arrive interleaved in the order in which they become complete;"
@@ -86,12 +52,6 @@ KNOWN = (
             ),
         ),
         ways=("stream",),
-    ),
-    Known(
-        ("reasoning sent back",),
-        "knows no `reasoning_details`, so the text of signed reasoning comes back without its signature",
-        _DETAILS_UNKNOWN,
-        columns=("openrouter, signed",),
     ),
     Known(
         ("reasoning sent back",),

@@ -68,6 +68,20 @@ async def test_what_the_client_sends_wins_over_the_memory(bench: Bench) -> None:
     assert assistant(box)["reasoning_content"] == "My own."
 
 
+@pytest.mark.parametrize("kind", ["moonshot", "cometapi", "openai"])
+async def test_a_client_that_kept_the_last_piece_of_a_stream_alone_is_helped_out(bench: Bench, kind: str) -> None:
+    box = await bench.box(kind)
+    box.answer(CALL)
+    gateway = await bench.gateway([Offer(box, "only")])
+    said = await first_turn(gateway, True)
+    deltas = [choice["delta"] for event in said.events[:-1] for choice in event["choices"]]
+    last = [delta for delta in deltas if delta.get("reasoning")][-1]
+    assert len(last["reasoning"]) < len(THOUGHT)
+    pieces = {name: value for name, value in last.items() if name.startswith("reasoning")}
+    assert (await second_turn(gateway, {**BARE, **pieces})).status == 200
+    assert assistant(box)["reasoning_content"] == THOUGHT
+
+
 async def test_one_clients_memory_is_not_anothers(bench: Bench) -> None:
     keys = [{"name": name, "key_env": name.upper()} for name in ("one", "two")]
     secrets = {"ONE": "sk-to-0123456789abcdefghij", "TWO": "sk-to-zyxwvutsrqponmlkjihg"}
@@ -76,11 +90,16 @@ async def test_one_clients_memory_is_not_anothers(bench: Bench) -> None:
     gateway = await bench.gateway([Offer(box, "only")], environ=secrets, auth={"mode": "keys", "keys": keys})
     turn = ask(messages=[USER], tools=TOOLS)
     assert (await post(gateway, turn, authorization=f"Bearer {secrets['ONE']}")).status == 200
+    box.answer(Answer(content="4 °C"))  # with no call of the same id, which would be the other's own
     second = ask(messages=[USER, BARE, RESULT], tools=TOOLS)
     assert (await post(gateway, second, authorization=f"Bearer {secrets['TWO']}")).status == 200
     assert assistant(box)["reasoning_content"].strip() == ""
     assert (await post(gateway, second, authorization=f"Bearer {secrets['ONE']}")).status == 200
     assert assistant(box)["reasoning_content"] == THOUGHT
+    cut = ask(messages=[USER, {**BARE, "reasoning": THOUGHT[-4:]}, RESULT], tools=TOOLS)
+    for name, reaches in (("TWO", THOUGHT[-4:]), ("ONE", THOUGHT)):
+        assert (await post(gateway, cut, authorization=f"Bearer {secrets[name]}")).status == 200
+        assert assistant(box)["reasoning_content"] == reaches
 
 
 def answer_of(name: str) -> Answer:
@@ -139,3 +158,28 @@ async def test_signed_blocks_go_back_to_their_issuer_only(bench: Bench) -> None:
     one.always(None)
     assert (await second_turn(gateway, {**BARE, "reasoning_details": merged})).status == 200
     assert assistant(one)["reasoning_details"] == merged
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_signed_blocks_are_given_back_to_their_issuer_for_a_client_that_knows_none(
+    bench: Bench, stream: bool
+) -> None:
+    one, two = await bench.box("openrouter"), await bench.box("openrouter")
+    details = tuple(json.dumps([entry]) for entry in SIGNED)
+    one.answer(Answer(content="", reasoning="Hm.", reasoning_details=details, tool_calls=CALL.tool_calls))
+    gateway = await bench.gateway([Offer(one, "one"), Offer(two, "two")], preferences={"default": {"order": ["one"]}})
+    assert (await first_turn(gateway, stream)).status == 200
+    for text, whole in (("Hm.", "Hm."), ("m.", "Hm.")):
+        assert (await second_turn(gateway, {**BARE, "reasoning_content": text})).status == 200
+        sent = assistant(one)
+        assert (sent["reasoning_content"], "".join(e.get("text", "") for e in sent["reasoning_details"])) == (
+            whole,
+            "Hm.",
+        )
+        proofs = [entry.get("signature") or entry["data"] for entry in sent["reasoning_details"]]
+        assert [proof for proof in proofs if proof] == ["c2lnbmVk", "ZW5j"]
+    assert (await second_turn(gateway, {**BARE, "reasoning_content": "My own."})).status == 200
+    assert assistant(one) == {**BARE, "reasoning_content": "My own."}
+    one.always(server_error())
+    assert (await second_turn(gateway, {**BARE, "reasoning_content": "Hm."})).status == 200
+    assert assistant(two) == {**BARE, "reasoning_content": "Hm."}

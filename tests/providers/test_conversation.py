@@ -10,7 +10,7 @@ import pytest
 from providers.conversation import is_plain
 from providers.dialects import REGISTRY
 from providers.dialects.base import Call
-from providers.reasoning_memory import asked_for
+from providers.reasoning_memory import NO_NAMES, asked_for
 from providers.splice import JsonObject
 
 ASKED = {"role": "user", "content": "Why?"}
@@ -43,7 +43,7 @@ def body(messages: Any) -> JsonObject:
 def test_where_a_conversation_is_but_text_nothing_is_asked_for_and_nothing_changed(messages: Any) -> None:
     request = body(messages)
     assert is_plain(request)
-    assert asked_for(request.values["messages"]) == ()
+    assert asked_for(request.values["messages"]) is NO_NAMES
     for dialect in REGISTRY.values():
         sent = JsonObject(dialect.encode(Call(request, "up", False)))
         assert sent.values["messages"] == request.values["messages"]

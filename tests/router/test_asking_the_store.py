@@ -12,7 +12,7 @@ import pytest
 from router.budget import Budget
 from router.recall import Memory
 from router.request import Caller, Request
-from router.state.memory import LocalSpend
+from router.state.memory import LocalReasoning, LocalSpend
 from router.state.spend import SpendBook
 from router.state.values import Grant, KeyUsage, Limits, Refusal
 from router.sticky import Stickiness
@@ -149,6 +149,32 @@ def test_what_this_process_knows_is_not_asked_for() -> None:
         assert one.served().endpoint.tag == "b"
 
     run(main())
+
+
+def test_reasoning_that_a_request_brings_is_looked_for_here_and_asked_of_nobody() -> None:
+    shared = Shared()
+    memory = Memory(shared)
+    brought = [message | {"reasoning": "r"} if "tool_calls" in message else message for message in HISTORY]
+    request = Request("g", {}, 0.0)
+    assert (memory.recall(ask(messages=brought), request).asked, shared.asked) == (None, [])
+    shared.local = {"call_1": "{}"}
+    recalled = memory.recall(ask(messages=brought), request)
+    assert (recalled.thoughts, recalled.asked, shared.asked) == ({"call_1": "{}"}, None, [])
+
+
+def test_what_is_remembered_is_its_clients_own_and_forgotten_after_an_hour() -> None:
+    now = [0.0]
+    store = LocalReasoning(lambda: now[0])
+    store.put(LIMITED.digest, ("call_1",), "{}")
+    brought = [message | {"reasoning": "r"} if "tool_calls" in message else message for message in HISTORY]
+
+    def remembered(caller: Caller) -> dict[str, str]:
+        request = Request("g", {}, 0.0, caller)
+        return dict(Memory(store).recall(ask(messages=brought), request).thoughts)
+
+    assert (remembered(LIMITED), remembered(Caller())) == ({"call_1": "{}"}, {})
+    now[0] = 3601.0
+    assert remembered(LIMITED) == {}
 
 
 def test_a_client_that_leaves_while_others_are_asked_owes_nothing() -> None:
