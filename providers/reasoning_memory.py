@@ -23,6 +23,7 @@ MOST_KEPT = 1024 * 1024
 
 _CALLS = b'"tool_calls"'
 _NULL = b"null"
+_TEXT = ',"text":'
 _NONE = msgspec.Raw(_NULL)
 
 
@@ -110,14 +111,21 @@ class Kept(NamedTuple):
         """The members that give an assistant's message back what it lacks of this; none where a text of it is its
         own. A list of no details is the client's wish, and stays."""
         whole, sent = text_of(self.text or b""), message.get(DETAILS, _NULL)
-        said = {name: text_of(message.get(name, b"")) for name in (PLAIN, CONTENT)}
-        in_details = "" if sent in EMPTY_VALUES else text_of(text_of_details(sent))
-        if not (self._holds(sent) and all(whole.endswith(text) for text in (*said.values(), in_details))):
+        said = {name: self._spoken(message.get(name, b""), whole) for name in (PLAIN, CONTENT)}
+        in_details = "" if sent in EMPTY_VALUES else self._spoken(text_of_details(sent), whole)
+        if not all(whole.endswith(text) for text in (*said.values(), in_details)):
             return {}
         changes: dict[str, bytes | None] = {name: self.text for name, text in said.items() if text and text != whole}
-        if self.details is not None and (sent == _NULL or (in_details != whole and _is_piece(in_details, sent))):
+        lacking = sent == _NULL or (in_details != whole and _is_piece(in_details, sent))
+        if not (lacking or changes) or not self._holds(sent):
+            return {}
+        if lacking and self.details is not None:
             changes[DETAILS] = self.details
         return changes
+
+    def _spoken(self, text: bytes, whole: str) -> str:
+        """What a JSON string says; most often that is all of it, which need not be read again."""
+        return whole if text == self.text else text_of(text)
 
     def _holds(self, details: bytes) -> bool:
         """Whether these can be a part of its own."""
@@ -132,14 +140,31 @@ def _is_piece(text: str, details: bytes) -> bool:
     return bool(text) or has_signature(details)
 
 
+def is_whole(text: bytes, record: str) -> bool:
+    """Whether a JSON string is, to the byte, the text that `kept` wrote: so it is most often, and then there is no
+    need to read all of that."""
+    return record.startswith(text.decode("utf-8", "replace"), record.find(_TEXT) + len(_TEXT))
+
+
 def read(record: str) -> Kept | None:
     """None where a record cannot be read."""
+    data = record.encode("utf-8", "replace")
     try:
-        data, stand_ins = hide_lone_surrogates(record.encode("utf-8", "replace"))
-        members = {name: restored(value, stand_ins) for name, value in members_of(data).items()}
+        members = members_of(data)
     except ValueError:
+        members = _with_halves(data)
+    if not members:
         return None
     return Kept(text_of(members.get("provider", b"")), members.get("text"), members.get("details"))
+
+
+def _with_halves(data: bytes) -> dict[str, bytes]:
+    """The members of an object whose texts hold halves of characters; {} where it is none."""
+    try:
+        data, stand_ins = hide_lone_surrogates(data)
+        return {name: restored(value, stand_ins) for name, value in members_of(data).items()}
+    except ValueError:
+        return {}
 
 
 class _Call(msgspec.Struct):

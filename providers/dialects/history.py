@@ -13,7 +13,7 @@ from providers.dialects.profile import Profile
 from providers.edit import changed, members_of
 from providers.errors import InvalidRequest
 from providers.reasoning import CONTENT, DETAILS, PLAIN, as_details, is_text, text_of
-from providers.reasoning_memory import Kept, call_ids, read
+from providers.reasoning_memory import Kept, call_ids, is_whole, read
 from providers.splice import encode, raw_items
 
 _ASSISTANT = "assistant"
@@ -139,7 +139,10 @@ def _said(fields: Mapping[str, bytes], profile: Profile) -> bytes | None:
 
 def _whole(said: bytes, heard: _Heard, call: Call) -> bytes:
     """What a message brings, or all of it where that is but its end."""
-    remembered = _recalled(bytes(heard.tool_calls), call) if call.recalled else None
+    record = _record(bytes(heard.tool_calls), call) if call.recalled else None
+    if record is None or is_whole(said, record):
+        return said
+    remembered = read(record)
     return said if remembered is None else remembered.whole(said)
 
 
@@ -159,8 +162,13 @@ def _made_up(heard: _Heard, call: Call, profile: Profile) -> bytes | None:
 
 def _recalled(calls: bytes, call: Call) -> Kept | None:
     """What is remembered of the message that made these calls."""
-    known = next((call.recalled[one] for one in call_ids(calls) if one in call.recalled), None)
-    return None if known is None else read(known)
+    record = _record(calls, call)
+    return None if record is None else read(record)
+
+
+def _record(calls: bytes, call: Call) -> str | None:
+    """The same as the store has it."""
+    return next((call.recalled[one] for one in call_ids(calls) if one in call.recalled), None)
 
 
 def _restored(message: bytes, heard: _Heard, call: Call) -> bytes:
