@@ -24,6 +24,9 @@ from router.request import Request
 
 log = logging.getLogger("turnout")
 
+LARGE = 1 << 20
+"""Bytes of a request above which others have their turn between its being read and its being sent on."""
+
 _FIELDS = b"content-type: application/json\r\nx-generation-id: %b\r\n"
 
 
@@ -63,12 +66,15 @@ class Chat:
         most = self._core.setup.settings.server.max_body_bytes
         receive, send, wire = talk.receive, talk.send, talk.wire
         try:
-            ask = parse(await body.read(receive, request.headers, most, wire), request.headers)
+            data = await body.read(receive, request.headers, most, wire)
+            ask = parse(data, request.headers)
         except body.ClientLeft:
             return
         except ApiError as error:
             await send_error(send, error, request.generation)
             return
+        if len(data) > LARGE:
+            await asyncio.sleep(0)
         with Departure(wire, receive) as departure:
             underway.task = departure.task
             if ask.stream:
