@@ -86,7 +86,7 @@ def main(quick: bool, only: tuple[str, ...], peer: tuple[str, ...], file: Path |
     if file is not None:
         file.write_text(json.dumps(report.json(), indent=1))
     if save and not report.failed:
-        save_results(report, "quick" if quick else "full")
+        save_results(report, ", only ".join(["quick" if quick else "full", *only]))
     sys.exit(1 if report.failed else 0)
 
 
